@@ -1,0 +1,70 @@
+/**
+ * Who may come in, and what they may do.
+ *
+ * Authenticators are asked in turn; the first that knows the user decides. What a principal may do was
+ * fetched with it, so that a permission check never waits (it stands on the publish path).
+ */
+import type { Eventually, Peer } from './engine.ts';
+
+/** RabbitMQ's three permissions, each a regular expression on the resource's name. */
+export interface Permission {
+  readonly configure: RegExp;
+  readonly write: RegExp;
+  readonly read: RegExp;
+}
+
+export type Action = keyof Permission;
+
+/** An authenticated user. */
+export interface Principal {
+  readonly name: string;
+  readonly tags: readonly string[];
+  /** By vhost; none for a vhost: no access to it. */
+  readonly permissions: ReadonlyMap<string, Permission>;
+}
+
+export type Credentials =
+  | { readonly kind: 'password'; readonly user: string; readonly password: string }
+  /** The user's name is vouched for by the caller: a SCRAM exchange that ended well, a configured anonymous user. */
+  | { readonly kind: 'trusted'; readonly user: string };
+
+/** What a server keeps of a password for SCRAM (RFC 5802 section 3). */
+export interface ScramKeys {
+  readonly salt: Buffer;
+  readonly iterations: number;
+  readonly storedKey: Buffer;
+  readonly serverKey: Buffer;
+}
+
+export type ScramHash = 'sha1' | 'sha256';
+
+export interface Authenticator {
+  /** `unknown`: ask the next one. A promise where hashing or a remote back end takes time. */
+  authenticate(credentials: Credentials, peer: Peer): Eventually<Principal | 'refused' | 'unknown'>;
+  /** Keys for a SCRAM exchange; null where there are none for this user and hash. */
+  scram(user: string, hash: ScramHash): Eventually<ScramKeys | null>;
+  /** Whether an account of this name exists (XMPP: offline storage, roster). */
+  exists(user: string): Eventually<boolean>;
+}
+
+/** Whether the principal may do `action` to the exchange or queue named `resource`. */
+export interface Authorizer {
+  allows(principal: Principal, vhost: string, action: Action, resource: string): boolean;
+}
+
+/** Permissions as the principal carries them. */
+export class PermissionAuthorizer implements Authorizer {
+  allows(principal: Principal, vhost: string, action: Action, resource: string): boolean {
+    return principal.permissions.get(vhost)?.[action].test(resource) ?? false;
+  }
+}
+
+/** The broker's own principal, for an adapter's infrastructure (inboxes, rooms): may do anything in every vhost. */
+export const SYSTEM: Principal = {
+  name: '',
+  tags: ['system'],
+  permissions: { get: () => EVERYTHING, has: () => true } as unknown as ReadonlyMap<
+    string,
+    Permission
+  >,
+};

@@ -1,0 +1,68 @@
+/**
+ * Every bound in the process, in one place: name, unit, default. Reaching one has a named reason, in the
+ * protocol's own error and in the log. `limits:` in the configuration file overrides any of them.
+ */
+export const DEFAULT_LIMITS = {
+  /** Connections at a time, all listeners together. */
+  connectionsMax: 20_000,
+  /** From accept to logged in, in milliseconds. */
+  loginTimeoutMs: 10_000,
+  /** Largest message body on any protocol, in bytes. */
+  messageBytesMax: 16 * 1024 * 1024,
+  /** Output waiting for one receiver: past it deliveries to it pause, in bytes. */
+  outputPauseBytes: 1024 * 1024,
+  /** Output waiting for one receiver: past it the connection is closed, in bytes. */
+  outputCloseBytes: 64 * 1024 * 1024,
+  /** Messages in memory: past it publishers are held, in bytes. 0: 40 % of the machine's memory. */
+  memoryHighBytes: 0,
+  /** Messages of one queue: past it, while its consumers cannot keep up, publishers to it are slowed, in bytes. */
+  queueSlowBytes: 32 * 1024 * 1024,
+  /** How long a publisher to a slow queue is held at most, in milliseconds. */
+  publisherStallMs: 50,
+  /** Deliveries that one queue hands out before others get their turn. */
+  dispatchBatchMax: 256,
+  /** Routing keys that a topic exchange remembers the routes of. */
+  routeCacheEntries: 8192,
+  /** Exchanges that one message may pass through. */
+  routeHopsMax: 1000,
+  /** Nesting of header tables and arrays. */
+  headerDepthMax: 64,
+  /** Queue, exchange and user names, in bytes of UTF-8. */
+  nameBytesMax: 255,
+  /** Channels per AMQP connection. */
+  amqpChannelsMax: 2047,
+  /** AMQP frame size offered, in bytes. */
+  amqpFrameBytesMax: 131_072,
+  /** Heartbeat offered to AMQP clients, in seconds. */
+  amqpHeartbeatSeconds: 60,
+  /** Unconfirmed QoS 1 and 2 publishes that an MQTT client may have in flight. */
+  mqttReceiveMaximum: 1024,
+  /** Topic aliases that an MQTT client may set. */
+  mqttTopicAliasMaximum: 64,
+  /** Longest MQTT session expiry granted, in seconds. */
+  mqttSessionExpirySecondsMax: 7 * 24 * 3600,
+  /** Messages waiting for an offline MQTT session. */
+  mqttOfflineMessagesMax: 100_000,
+  /** Subscriptions of one MQTT session. */
+  mqttSubscriptionsMax: 10_000,
+  /** Headers of one STOMP frame. */
+  stompHeadersMax: 1000,
+  /** One STOMP header line, in bytes. */
+  stompHeaderBytesMax: 65_536,
+  /** Subscriptions, and open transactions, of one STOMP connection. */
+  stompSubscriptionsMax: 10_000,
+  /** Frames held in one transaction. */
+  transactionFramesMax: 100_000,
+  /** One XMPP stanza, in bytes. */
+  xmppStanzaBytesMax: 10 * 1024 * 1024,
+  /** One XMPP stanza before authentication, in bytes. */
+  xmppStanzaBytesBeforeLoginMax: 65_536,
+  /** Nesting of XMPP elements. */
+  xmppDepthMax: 64,
+  /** Roster entries of one XMPP user. */
+  xmppRosterMax: 5000,
+  /** Offline messages of one XMPP user. */
+  xmppOfflineMessagesMax: 10_000,
+} as const satisfies Record<string, number>;
+
+export type Limits = { readonly [Name in keyof typeof DEFAULT_LIMITS]: number };

@@ -1,0 +1,304 @@
+/**
+ * The value that crosses from one protocol to another.
+ *
+ * A message keeps the bytes that its publisher wrote and is never changed. Reading its properties is
+ * lazy, and writing it for another protocol happens once per target format (`as`), so traffic that
+ * stays on one protocol is passed through untouched and a fan-out converts once.
+ */
+
+/** A canonical address: everything that can be published to is an exchange and a routing key. */
+export interface Address {
+  readonly exchange: string;
+  readonly routingKey: string;
+}
+
+/**
+ * A header value whose AMQP field type is not the one that its JavaScript type implies (see
+ * `envelope.ts`): `new Typed('b', 5)` is a signed byte. `letter` is the type letter of AMQP 0-9-1
+ * section 4.2.5.5 as RabbitMQ uses it.
+ */
+export class Typed {
+  readonly letter: string;
+  readonly value: number | bigint | Buffer;
+
+  constructor(letter: string, value: number | bigint | Buffer) {
+    this.letter = letter;
+    this.value = value;
+  }
+}
+
+export type HeaderValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | Date
+  | Buffer
+  | Typed
+  | readonly HeaderValue[]
+  | HeaderTable;
+
+/** A nested table: ordered, any string is a legal name. */
+export type HeaderTable = ReadonlyMap<string, HeaderValue>;
+
+/** User headers in the publisher's order; a name may repeat (MQTT 5 user properties, STOMP headers). */
+export type Headers = readonly (readonly [name: string, value: HeaderValue])[];
+
+/** The neutral view of what a publisher said about its message. Absent means not said. */
+export interface Properties {
+  contentType?: string | undefined;
+  contentEncoding?: string | undefined;
+  /** True or false where the publisher's protocol says whether the body is text; else see `isText`. */
+  text?: boolean | undefined;
+  /** Bytes only where they are not valid UTF-8. */
+  correlationId?: string | Buffer | undefined;
+  replyTo?: Address | undefined;
+  messageId?: string | undefined;
+  /** Seconds since the Unix epoch, as AMQP has it. */
+  timestamp?: number | undefined;
+  type?: string | undefined;
+  userId?: string | undefined;
+  appId?: string | undefined;
+  headers: Headers;
+}
+
+/** One entry of the dead-letter history (RabbitMQ's `x-death`). */
+export interface Death {
+  readonly queue: string;
+  readonly reason: 'rejected' | 'expired' | 'maxlen' | 'delivery_limit';
+  readonly count: number;
+  /** Milliseconds since the Unix epoch of the first death of this kind. */
+  readonly time: number;
+  readonly exchange: string;
+  readonly routingKeys: readonly string[];
+  /** The per-message expiration that was removed, in milliseconds, as RabbitMQ keeps it; null if none. */
+  readonly originalExpiration: string | null;
+}
+
+/** What the broker itself has to say about a message, beside its publisher's properties. */
+export interface Trail {
+  /** Newest first. */
+  readonly deaths: readonly Death[];
+  /** Names of publisher's headers that receivers must not see (AMQP's BCC). */
+  readonly hidden: readonly string[];
+}
+
+/** How one protocol writes a message's properties. One instance per protocol for the whole process. */
+export interface Format {
+  /** Stored on disk beside each message: never renamed. */
+  readonly name: string;
+  /** Decodes `message.native`. Bytes were validated when they came in: does not throw. */
+  read(message: Message): Properties;
+  /** Encodes `message.properties` and the message's own fields for this protocol, at time `now` (ms). */
+  write(message: Message, now: number): Buffer;
+}
+
+interface Conversion {
+  readonly format: Format;
+  readonly at: number;
+  readonly bytes: Buffer;
+  readonly next: Conversion | null;
+}
+
+interface Encoding {
+  readonly key: string;
+  readonly bytes: Buffer;
+  readonly next: Encoding | null;
+}
+
+/** Fixed cost that a message is charged beside its bytes when memory is accounted for. */
+const OVERHEAD_BYTES = 256;
+
+export class Message {
+  /** Who wrote `native`. */
+  readonly format: Format;
+  /** The publisher's property bytes, untouched; `format` says what they mean. */
+  readonly native: Buffer;
+  readonly body: Buffer;
+  /** Canonical address it was published to; dead-lettering changes it (`rerouted`). */
+  readonly exchange: string;
+  readonly routingKey: string;
+  /** To be kept across a restart where the queue is durable (AMQP delivery-mode 2, MQTT QoS 1 and 2). */
+  readonly durable: boolean;
+  /** 0 to 255. */
+  readonly priority: number;
+  /** When it stops being worth delivering, in milliseconds since the Unix epoch; 0: never. */
+  readonly expiresAt: number;
+  /** When the broker took it, in milliseconds since the Unix epoch. */
+  readonly receivedAt: number;
+  /** To be kept as the last value of its address (MQTT RETAIN). */
+  readonly retain: boolean;
+  /** Further routing keys that the sender selected (AMQP CC and BCC headers). */
+  readonly copies: readonly string[] | null;
+  readonly trail: Trail | null;
+
+  #properties: Properties | null = null;
+  #conversions: Conversion | null = null;
+  #encodings: Encoding | null = null;
+
+  constructor(
+    format: Format,
+    native: Buffer,
+    body: Buffer,
+    exchange: string,
+    routingKey: string,
+    durable: boolean,
+    priority: number,
+    expiresAt: number,
+    receivedAt: number,
+    retain: boolean = false,
+    copies: readonly string[] | null = null,
+    trail: Trail | null = null,
+  ) {
+    this.format = format;
+    this.native = native;
+    this.body = body;
+    this.exchange = exchange;
+    this.routingKey = routingKey;
+    this.durable = durable;
+    this.priority = priority;
+    this.expiresAt = expiresAt;
+    this.receivedAt = receivedAt;
+    this.retain = retain;
+    this.copies = copies;
+    this.trail = trail;
+  }
+
+  /** Bytes it is charged with in every limit on memory. */
+  get size(): number {
+    return this.native.length + this.body.length + OVERHEAD_BYTES;
+  }
+
+  /** The neutral view, the broker's own notes included; decoded on first use. */
+  get properties(): Properties {
+    this.#properties ??= annotated(this.format.read(this), this.trail);
+    return this.#properties;
+  }
+
+  /**
+   * The property bytes for `format`: `native` itself where nothing needs saying anew, otherwise one
+   * conversion per format, kept for the next receiver. A message that expires is written again when
+   * time has moved on, since what remains of its life is part of what is written.
+   */
+  as(format: Format, now: number): Buffer {
+    if (format === this.format && this.trail === null) return this.native;
+    for (let made = this.#conversions; made !== null; made = made.next) {
+      if (made.format === format && (this.expiresAt === 0 || made.at === now)) return made.bytes;
+    }
+    const bytes = format.write(this, now);
+    const next = this.expiresAt === 0 ? this.#conversions : null;
+    this.#conversions = { format, at: now, bytes, next };
+    return bytes;
+  }
+
+  /** A packet that was encoded once for many receivers under `key`, or null. */
+  encoded(key: string): Buffer | null {
+    for (let made = this.#encodings; made !== null; made = made.next) {
+      if (made.key === key) return made.bytes;
+    }
+    return null;
+  }
+
+  /** Keeps a packet that is the same for every receiver that asks for `key`. Returns it. */
+  keepEncoded(key: string, bytes: Buffer): Buffer {
+    this.#encodings = { key, bytes, next: this.#encodings };
+    return bytes;
+  }
+
+  /**
+   * The message detached from the socket read that it came in: a subarray pins its whole chunk (up
+   * to 64 KiB). Called by whoever keeps a message beyond the current turn. Drops what was cached.
+   */
+  own(): Message {
+    const used = this.native.length + this.body.length;
+    if (used * 4 >= this.body.buffer.byteLength && used * 4 >= this.native.buffer.byteLength)
+      return this;
+    const copy = Buffer.allocUnsafeSlow(used);
+    copy.set(this.native, 0);
+    copy.set(this.body, this.native.length);
+    return this.#with(
+      copy.subarray(0, this.native.length),
+      copy.subarray(this.native.length),
+      this.exchange,
+      this.routingKey,
+      this.expiresAt,
+      this.retain,
+      this.copies,
+      this.trail,
+    );
+  }
+
+  /** The same content on its way to another address: shares the bytes, no longer expires, is not retained. */
+  rerouted(exchange: string, routingKey: string, trail: Trail | null): Message {
+    return this.#with(this.native, this.body, exchange, routingKey, 0, false, null, trail);
+  }
+
+  #with(
+    native: Buffer,
+    body: Buffer,
+    exchange: string,
+    routingKey: string,
+    expiresAt: number,
+    retain: boolean,
+    copies: readonly string[] | null,
+    trail: Trail | null,
+  ): Message {
+    return new Message(
+      this.format,
+      native,
+      body,
+      exchange,
+      routingKey,
+      this.durable,
+      this.priority,
+      expiresAt,
+      this.receivedAt,
+      retain,
+      copies,
+      trail,
+    );
+  }
+}
+
+/** The first value of header `name`, or undefined. */
+export function header(headers: Headers, name: string): HeaderValue | undefined {
+  for (const [key, value] of headers) if (key === name) return value;
+  return undefined;
+}
+
+/** Publisher's properties with the broker's notes: hidden headers out, dead-letter history in front. */
+function annotated(properties: Properties, trail: Trail | null): Properties {
+  if (trail === null) return properties;
+  const replaced = new Set(trail.hidden);
+  const added: [string, HeaderValue][] = [];
+  const newest = trail.deaths[0];
+  const oldest = trail.deaths[trail.deaths.length - 1];
+  if (newest !== undefined && oldest !== undefined) {
+    added.push(['x-death', trail.deaths.map(deathTable)]);
+    for (const [which, death] of [
+      ['first', oldest],
+      ['last', newest],
+    ] as const) {
+      added.push([`x-${which}-death-reason`, death.reason]);
+      added.push([`x-${which}-death-queue`, death.queue]);
+      added.push([`x-${which}-death-exchange`, death.exchange]);
+    }
+    for (const [name] of added) replaced.add(name);
+  }
+  const kept = properties.headers.filter(([name]) => !replaced.has(name));
+  return { ...properties, headers: [...kept, ...added] };
+}
+
+function deathTable(death: Death): HeaderTable {
+  const table = new Map<string, HeaderValue>([
+    ['count', new Typed('l', BigInt(death.count))],
+    ['reason', death.reason],
+    ['queue', death.queue],
+    ['time', new Date(Math.floor(death.time / 1000) * 1000)],
+    ['exchange', death.exchange],
+    ['routing-keys', death.routingKeys],
+  ]);
+  if (death.originalExpiration !== null) table.set('original-expiration', death.originalExpiration);
+  return table;
+}
