@@ -17,7 +17,11 @@ export class ManualClock implements Clock {
   after(delayMs: number, callback: () => void): Timer {
     const timer = { at: this.#now + Math.max(0, delayMs), order: this.#order++, callback };
     this.#timers.push(timer);
-    return { cancel: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
   }
 
   /** Moves on by `ms`, firing what falls due in order. */
