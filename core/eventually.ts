@@ -1,0 +1,26 @@
+import type { Eventually } from './engine.ts';
+
+/** Whether an answer is still to come. */
+export function isPending<T>(eventual: Eventually<T>): eventual is Promise<T> {
+  return eventual instanceof Promise;
+}
+
+/**
+ * Goes on with an answer: at once where it is there, later where it is a promise. `call` may throw
+ * what a promise would reject with; `failed` gets both.
+ */
+export function after<T>(
+  call: () => Eventually<T>,
+  done: (value: T) => void,
+  failed: (error: unknown) => void,
+): Eventually<void> {
+  let answer: Eventually<T>;
+  try {
+    answer = call();
+  } catch (error) {
+    failed(error);
+    return;
+  }
+  if (isPending(answer)) return answer.then(done, failed);
+  done(answer);
+}
