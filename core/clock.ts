@@ -9,6 +9,8 @@ export interface Clock {
   now(): number;
   /** Calls `callback` once, no earlier than `delayMs` milliseconds from now. Never keeps the process alive. */
   after(delayMs: number, callback: () => void): Timer;
+  /** Calls `callback` in a turn of its own, behind the input that waits already. */
+  soon(callback: () => void): void;
 }
 
 /** setTimeout's own limit; a longer delay is taken in steps. */
@@ -29,5 +31,9 @@ export class SystemClock implements Clock {
     };
     arm(Math.max(0, delayMs));
     return { cancel: () => clearTimeout(handle) };
+  }
+
+  soon(callback: () => void): void {
+    setImmediate(callback);
   }
 }

@@ -23,8 +23,8 @@ export const DEFAULT_LIMITS = {
   dispatchBatchMax: 256,
   /** Routing keys that a topic exchange remembers the routes of. */
   routeCacheEntries: 8192,
-  /** Exchanges that one message may pass through. */
-  routeHopsMax: 1000,
+  /** Last values that one exchange keeps. */
+  retainedMax: 1_000_000,
   /** Nesting of header tables and arrays. */
   headerDepthMax: 64,
   /** Queue, exchange and user names, in bytes of UTF-8. */

@@ -136,6 +136,7 @@ export class Message {
   #properties: Properties | null = null;
   #conversions: Conversion | null = null;
   #encodings: Encoding | null = null;
+  #owned: Message | null = null;
 
   constructor(
     format: Format,
@@ -208,13 +209,45 @@ export class Message {
 
   /**
    * The message detached from the socket read that it came in: a subarray pins its whole chunk (up
-   * to 64 KiB). Called by whoever keeps a message beyond the current turn. Drops what was cached.
+   * to 64 KiB). Called by whoever keeps a message beyond the current turn; all of them share one copy.
    */
   own(): Message {
     const used = this.native.length + this.body.length;
     if (used * 4 >= this.body.buffer.byteLength && used * 4 >= this.native.buffer.byteLength)
       return this;
-    const copy = Buffer.allocUnsafeSlow(used);
+    this.#owned ??= this.#copy(used);
+    return this.#owned;
+  }
+
+  /**
+   * The content of a message that a queue gave up, on its way to another address: shares the bytes, no
+   * longer expires, is not retained.
+   */
+  rerouted(
+    exchange: string,
+    routingKey: string,
+    copies: readonly string[] | null,
+    trail: Trail,
+  ): Message {
+    return this.#with(this.native, this.body, exchange, routingKey, 0, false, copies, trail);
+  }
+
+  /** The same message, published to another address than it named. */
+  redirected(exchange: string, routingKey: string): Message {
+    return this.#with(
+      this.native,
+      this.body,
+      exchange,
+      routingKey,
+      this.expiresAt,
+      this.retain,
+      this.copies,
+      this.trail,
+    );
+  }
+
+  #copy(size: number): Message {
+    const copy = Buffer.allocUnsafeSlow(size);
     copy.set(this.native, 0);
     copy.set(this.body, this.native.length);
     return this.#with(
@@ -227,11 +260,6 @@ export class Message {
       this.copies,
       this.trail,
     );
-  }
-
-  /** The same content on its way to another address: shares the bytes, no longer expires, is not retained. */
-  rerouted(exchange: string, routingKey: string, trail: Trail | null): Message {
-    return this.#with(this.native, this.body, exchange, routingKey, 0, false, null, trail);
   }
 
   #with(

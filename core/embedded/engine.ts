@@ -1,0 +1,148 @@
+/** The engine in this process: exchanges, queues and bindings in memory, what is durable in a store. */
+import type { Authorizer, Principal } from '../auth.ts';
+import type { Clock } from '../clock.ts';
+import type { Admin, Capabilities, Engine, QueueView, Table, Totals } from '../engine.ts';
+import { BrokerError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
+import type { Log } from '../log.ts';
+import type { Meter } from '../meter.ts';
+import type { Random } from '../random.ts';
+import { Registry } from '../registry.ts';
+import type { Store } from '../store.ts';
+import { direct } from './exchanges/direct.ts';
+import { fanout } from './exchanges/fanout.ts';
+import { headers } from './exchanges/headers.ts';
+import { topic } from './exchanges/topic.ts';
+import { MemoryGauge } from './memory-gauge.ts';
+import { classic } from './queues/classic.ts';
+import { session } from './queues/session.ts';
+import { EmbeddedSession } from './session.ts';
+import type { ExchangeType, QueueType } from './types.ts';
+import { VirtualHost } from './vhost.ts';
+
+export interface EmbeddedOptions {
+  readonly vhosts: readonly string[];
+  readonly store: Store;
+  readonly authorizer: Authorizer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly meter: Meter;
+}
+
+export class EmbeddedEngine implements Engine {
+  readonly name = 'embedded';
+  readonly capabilities: Capabilities;
+  readonly admin: Admin = {
+    vhosts: () => [...this.#vhosts.keys()],
+    totals: () => this.#totals(),
+    queues: (vhost) => this.#queues(vhost),
+  };
+  readonly #options: EmbeddedOptions;
+  readonly #memory: MemoryGauge;
+  readonly #exchangeTypes = new Registry<ExchangeType>('exchange type', [
+    direct,
+    fanout,
+    topic,
+    headers,
+  ]);
+  readonly #queueTypes = new Registry<QueueType>('queue type', [classic, session]);
+  readonly #vhosts = new Map<string, VirtualHost>();
+  readonly #sessions = new Set<EmbeddedSession>();
+
+  constructor(options: EmbeddedOptions) {
+    this.#options = options;
+    const { log, limits, store } = options;
+    this.#memory = new MemoryGauge(limits.memoryHighBytes, (full, bytes) => {
+      if (full)
+        log.warn(
+          { bytes, mark: limits.memoryHighBytes },
+          'memory mark passed: publishers are held',
+        );
+      else
+        log.info(
+          { bytes, mark: limits.memoryHighBytes },
+          'memory below its mark: publishers go on',
+        );
+    });
+    this.capabilities = {
+      exchangeTypes: this.#exchangeTypes.names(),
+      queueTypes: this.#queueTypes.names(),
+      transactions: true,
+      durable: store.durable,
+    };
+  }
+
+  async start(): Promise<void> {
+    const { vhosts, meter, ...context } = this.#options;
+    for (const name of vhosts) {
+      const vhost = new VirtualHost(name, {
+        ...context,
+        counters: meter.core,
+        memory: this.#memory,
+        exchangeTypes: this.#exchangeTypes,
+        queueTypes: this.#queueTypes,
+      });
+      this.#vhosts.set(name, vhost);
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const session of [...this.#sessions]) session.close();
+    for (const vhost of this.#vhosts.values()) vhost.topology.close();
+    await this.#options.store.close();
+  }
+
+  open(name: string, principal: Principal): EmbeddedSession {
+    const vhost = this.#vhosts.get(name);
+    if (vhost === undefined) throw new BrokerError('not-found', `vhost ${name} not found`);
+    if (principal.permissions.get(name) === undefined) {
+      const reason = `access to vhost '${name}' refused for user '${principal.name}'`;
+      throw new BrokerError('access-refused', reason);
+    }
+    const session = new EmbeddedSession(vhost, principal, {
+      ...this.#options,
+      memory: this.#memory,
+      ended: (closed) => this.#sessions.delete(closed),
+    });
+    this.#sessions.add(session);
+    return session;
+  }
+
+  table(name: string): Table {
+    return this.#options.store.table(name);
+  }
+
+  #totals(): Totals {
+    let [exchanges, queues, bindings, consumers, ready, unacknowledged] = [0, 0, 0, 0, 0, 0];
+    for (const { topology } of this.#vhosts.values()) {
+      exchanges += topology.exchangeCount;
+      bindings += topology.bindingCount;
+      for (const queue of topology.queues.values()) {
+        queues++;
+        consumers += queue.consumers;
+        ready += queue.ready;
+        unacknowledged += queue.unacknowledged;
+      }
+    }
+    const counted = { exchanges, queues, bindings, consumers, ready, unacknowledged };
+    const { size: vhosts } = this.#vhosts;
+    return { ...counted, vhosts, sessions: this.#sessions.size, bytes: this.#memory.bytes };
+  }
+
+  *#queues(name: string): Iterable<QueueView> {
+    for (const queue of this.#vhosts.get(name)?.topology.queues.values() ?? []) {
+      const { spec, type, ready, unacknowledged, consumers, bytes } = queue;
+      yield {
+        name: spec.name,
+        type,
+        durable: spec.durable,
+        ready,
+        unacknowledged,
+        consumers,
+        bytes,
+      };
+    }
+  }
+}

@@ -1,0 +1,89 @@
+/** Redeclaring must ask for what is there: the differences that RabbitMQ refuses, in its words. */
+import type { ExchangeSpec, QueueSpec } from '../engine.ts';
+import { letterOf, plain, toText } from '../envelope.ts';
+import { BrokerError } from '../errors.ts';
+import type { HeaderTable, HeaderValue } from '../message.ts';
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  S: 'longstr',
+  I: 'signedint',
+  l: 'long',
+  t: 'bool',
+  b: 'byte',
+  B: 'unsignedbyte',
+  s: 'short',
+  u: 'unsignedshort',
+  i: 'unsignedint',
+  d: 'double',
+  f: 'float',
+  D: 'decimal',
+  T: 'timestamp',
+  x: 'binary',
+  A: 'array',
+  F: 'table',
+  V: 'void',
+};
+
+export function requireSameExchange(
+  current: ExchangeSpec,
+  asked: ExchangeSpec,
+  vhost: string,
+): void {
+  const where = `exchange '${current.name}' in vhost '${vhost}'`;
+  requireSame(where, 'type', current.type, asked.type);
+  requireSame(where, 'durable', current.durable, asked.durable);
+  requireSame(where, 'auto_delete', current.autoDelete, asked.autoDelete);
+  requireSame(where, 'internal', current.internal, asked.internal);
+  requireSameArguments(where, ['alternate-exchange'], current.arguments, asked.arguments);
+}
+
+export function requireSameQueue(
+  current: QueueSpec,
+  asked: QueueSpec,
+  names: readonly string[],
+  vhost: string,
+): void {
+  const where = `queue '${current.name}' in vhost '${vhost}'`;
+  requireSame(where, 'durable', current.durable, asked.durable);
+  requireSame(where, 'auto_delete', current.autoDelete, asked.autoDelete);
+  requireSame(where, 'exclusive', current.exclusive, asked.exclusive);
+  requireSameArguments(where, names, current.arguments, asked.arguments);
+}
+
+function requireSame<T extends string | boolean>(
+  where: string,
+  name: string,
+  current: T,
+  asked: T,
+): void {
+  if (current === asked) return;
+  throw new BrokerError(
+    'precondition-failed',
+    `inequivalent arg '${name}' for ${where}: received '${asked}' but current is '${current}'`,
+  );
+}
+
+function requireSameArguments(
+  where: string,
+  names: readonly string[],
+  current: HeaderTable,
+  asked: HeaderTable,
+): void {
+  for (const name of names) {
+    const is = current.get(name);
+    const wanted = asked.get(name);
+    if (is === undefined && wanted === undefined) continue;
+    if (is !== undefined && wanted !== undefined && plain(is) === plain(wanted)) continue;
+    // A classic queue is what a queue is when nothing is said.
+    if (name === 'x-queue-type' && (is ?? 'classic') === (wanted ?? 'classic')) continue;
+    throw new BrokerError(
+      'precondition-failed',
+      `inequivalent arg '${name}' for ${where}: received ${described(wanted)} but current is ${described(is)}`,
+    );
+  }
+}
+
+function described(value: HeaderValue | undefined): string {
+  if (value === undefined) return 'none';
+  return `the value '${toText(value)}' of type '${TYPE_NAMES[letterOf(value)] ?? 'unknown'}'`;
+}

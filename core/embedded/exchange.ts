@@ -1,0 +1,40 @@
+import type { ExchangeSpec } from '../engine.ts';
+import type { Message } from '../message.ts';
+import type { Binding } from './binding.ts';
+import type { Matches } from './matches.ts';
+import type { Retained } from './retained.ts';
+import type { Router } from './types.ts';
+
+/** One exchange: what every type has in common, around its type's router. */
+export class Exchange {
+  readonly spec: ExchangeSpec;
+  readonly router: Router;
+  /** Where messages go that nothing here takes; empty: nowhere. */
+  readonly alternate: string | null;
+  /** Last values by routing key; made on the first. */
+  retained: Retained | null = null;
+  /** Stamp of the last publish that came by. */
+  mark = 0;
+  /** By their identity (`bindingKey`). */
+  readonly bindings = new Map<string, Binding>();
+  /** Bindings of other exchanges that end here. */
+  readonly incoming = new Set<Binding>();
+
+  constructor(spec: ExchangeSpec, router: Router) {
+    this.spec = spec;
+    this.router = router;
+    const alternate = spec.arguments.get('alternate-exchange');
+    this.alternate = typeof alternate === 'string' ? alternate : null;
+  }
+
+  /** Adds what matches a message here. Returns whether anything did. */
+  route(message: Message, routingKey: string, matches: Matches): boolean {
+    const before = matches.hits;
+    this.router.route(message, routingKey, matches);
+    const copies = message.copies;
+    if (copies !== null) {
+      for (const key of copies) this.router.route(message, key, matches);
+    }
+    return matches.hits > before;
+  }
+}

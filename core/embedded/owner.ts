@@ -1,0 +1,15 @@
+import type { Queue } from './types.ts';
+
+/** Who holds deliveries, consumers and exclusive queues: a session, as queues see it. */
+export class Owner {
+  readonly user: string;
+  /** Queues that it consumes or pulls from, or did: to be released with it. */
+  readonly holding = new Set<Queue>();
+  /** Its own exclusive queues. */
+  readonly exclusive = new Set<Queue>();
+  closed = false;
+
+  constructor(user: string) {
+    this.user = user;
+  }
+}

@@ -1,0 +1,119 @@
+/** RabbitMQ's `x-…` arguments of a queue, checked as RabbitMQ checks them. */
+import type { QueueSpec } from '../../engine.ts';
+import { plain } from '../../envelope.ts';
+import { BrokerError } from '../../errors.ts';
+import type { HeaderValue } from '../../message.ts';
+
+export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
+export type Overflow = (typeof OVERFLOWS)[number];
+
+export interface QueueOptions {
+  /** -1: none. */
+  readonly ttlMs: number;
+  /** 0: none. */
+  readonly expiresMs: number;
+  /** -1: none. */
+  readonly maxLength: number;
+  /** -1: none. */
+  readonly maxBytes: number;
+  readonly overflow: Overflow;
+  readonly deadLetterExchange: string | null;
+  readonly deadLetterRoutingKey: string | null;
+  /** 0: priorities are not looked at. */
+  readonly maxPriority: number;
+  readonly singleActive: boolean;
+  /** -1: none. */
+  readonly deliveryLimit: number;
+}
+
+export const KNOWN_ARGUMENTS = [
+  'x-queue-type',
+  'x-message-ttl',
+  'x-expires',
+  'x-max-length',
+  'x-max-length-bytes',
+  'x-overflow',
+  'x-dead-letter-exchange',
+  'x-dead-letter-routing-key',
+  'x-max-priority',
+  'x-single-active-consumer',
+  'x-delivery-limit',
+] as const;
+
+/** Throws `precondition-failed` in RabbitMQ's words for a value that cannot be. */
+export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
+  const reader = new ArgumentReader(spec, vhost);
+  const deadLetterExchange = reader.text('x-dead-letter-exchange');
+  const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key');
+  if (deadLetterRoutingKey !== null && deadLetterExchange === null) {
+    reader.fail('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined');
+  }
+  return {
+    ttlMs: reader.integer('x-message-ttl', 0) ?? -1,
+    expiresMs: reader.integer('x-expires', 1) ?? 0,
+    maxLength: reader.integer('x-max-length', 0) ?? -1,
+    maxBytes: reader.integer('x-max-length-bytes', 0) ?? -1,
+    overflow: reader.oneOf('x-overflow', OVERFLOWS) ?? 'drop-head',
+    deadLetterExchange,
+    deadLetterRoutingKey,
+    maxPriority: reader.integer('x-max-priority', 0, 255) ?? 0,
+    singleActive: reader.flag('x-single-active-consumer') ?? false,
+    deliveryLimit: reader.integer('x-delivery-limit', 0) ?? -1,
+  };
+}
+
+class ArgumentReader {
+  readonly #spec: QueueSpec;
+  readonly #vhost: string;
+
+  constructor(spec: QueueSpec, vhost: string) {
+    this.#spec = spec;
+    this.#vhost = vhost;
+  }
+
+  fail(name: string, reason: string): never {
+    throw new BrokerError(
+      'precondition-failed',
+      `invalid arg '${name}' for queue '${this.#spec.name}' in vhost '${this.#vhost}': ${reason}`,
+    );
+  }
+
+  integer(name: string, min: number, max: number = Number.MAX_SAFE_INTEGER): number | null {
+    const value = this.#value(name);
+    if (value === undefined) return null;
+    if (typeof value !== 'number' || !Number.isInteger(value)) {
+      return this.fail(name, `unacceptable type, expected an integer`);
+    }
+    if (value < min) this.fail(name, value < 0 ? `{value_negative,${value}}` : '{value_zero,0}');
+    if (value > max) this.fail(name, `{value_too_big,${value}}`);
+    return value;
+  }
+
+  text(name: string): string | null {
+    const value = this.#value(name);
+    if (value === undefined) return null;
+    return typeof value === 'string'
+      ? value
+      : this.fail(name, 'unacceptable type, expected a string');
+  }
+
+  flag(name: string): boolean | null {
+    const value = this.#value(name);
+    if (value === undefined) return null;
+    return typeof value === 'boolean'
+      ? value
+      : this.fail(name, 'unacceptable type, expected a boolean');
+  }
+
+  oneOf<T extends string>(name: string, choices: readonly T[]): T | null {
+    const value = this.text(name);
+    if (value === null) return null;
+    const chosen = choices.find((choice) => choice === value);
+    return chosen ?? this.fail(name, `invalid value '${value}', expected ${choices.join(', ')}`);
+  }
+
+  #value(name: string): HeaderValue | undefined {
+    const value = this.#spec.arguments.get(name);
+    return value === undefined ? undefined : plain(value);
+  }
+}

@@ -1,0 +1,71 @@
+import type { BindingSpec, Delivery, Outcome } from '../../engine.ts';
+import type { Message } from '../../message.ts';
+import type { Member } from './member.ts';
+
+/** `READY → LENT → GONE`; a requeued message goes on as a new entry, so that a late settle finds GONE. */
+export const EntryState = { READY: 0, LENT: 1, GONE: 2 } as const;
+export type EntryState = (typeof EntryState)[keyof typeof EntryState];
+
+/** Where an entry goes back to. */
+export interface Home {
+  readonly name: string;
+  settle(entry: Entry, outcome: Outcome): void;
+}
+
+/** One message in one queue, and at the same time the delivery that a consumer gets. */
+export class Entry implements Delivery {
+  readonly message: Message;
+  readonly home: Home;
+  /** Its place in the queue's order; grows with each publish, kept when requeued. */
+  readonly position: number;
+  readonly attempts: number;
+  readonly bindings: readonly BindingSpec[] | null;
+  /** The message's or the queue's time limit, whichever comes first, in ms since the epoch; 0: none. */
+  readonly expiresAt: number;
+  /** Bytes that it counts in memory. */
+  readonly charge: number;
+  state: EntryState = EntryState.READY;
+  /** Who holds it, and its neighbours in that member's list, while LENT. */
+  member: Member | null = null;
+  previous: Entry | null = null;
+  next: Entry | null = null;
+
+  constructor(
+    message: Message,
+    home: Home,
+    position: number,
+    attempts: number,
+    bindings: readonly BindingSpec[] | null,
+    expiresAt: number,
+    charge: number,
+  ) {
+    this.message = message;
+    this.home = home;
+    this.position = position;
+    this.attempts = attempts;
+    this.bindings = bindings;
+    this.expiresAt = expiresAt;
+    this.charge = charge;
+  }
+
+  get queue(): string {
+    return this.home.name;
+  }
+
+  settle(outcome: Outcome): void {
+    this.home.settle(this, outcome);
+  }
+
+  /** The same message, back in the queue after an attempt. */
+  again(): Entry {
+    return new Entry(
+      this.message.own(),
+      this.home,
+      this.position,
+      this.attempts + 1,
+      this.bindings,
+      this.expiresAt,
+      this.charge,
+    );
+  }
+}

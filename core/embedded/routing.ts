@@ -1,0 +1,232 @@
+/**
+ * The way of a message through one virtual host: exchange → (exchanges) → queues, within the
+ * publisher's turn.
+ *
+ * Routing comes first and enqueueing after it, so a consumer that publishes while it is delivered to
+ * finds no half-routed message; each level of such nesting has its own `Matches`.
+ */
+import { addressFromReplyKey, REPLY_PREFIX } from '../address.ts';
+import type { Clock } from '../clock.ts';
+import { Fate, type PublisherEvents } from '../engine.ts';
+import { BrokerError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
+import type { Log } from '../log.ts';
+import type { Death, Message } from '../message.ts';
+import type { CoreCounters } from '../meter.ts';
+import { buried, cycles } from './deadletter.ts';
+import type { Exchange } from './exchange.ts';
+import { Matches } from './matches.ts';
+import type { MemoryGauge } from './memory-gauge.ts';
+import { Retained } from './retained.ts';
+import type { Topology } from './topology.ts';
+import { type Queue, type Receipt, Taken } from './types.ts';
+
+/** What one entry in a queue counts in memory beside the message's bytes. */
+const ENTRY_BYTES = 128;
+
+export interface RoutingContext {
+  readonly vhost: string;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly counters: CoreCounters;
+  readonly memory: MemoryGauge;
+}
+
+interface Burial {
+  readonly message: Message;
+  readonly queue: Queue;
+  readonly reason: Death['reason'];
+}
+
+export class Routing {
+  readonly #context: RoutingContext;
+  readonly #topology: Topology;
+  /** One for each level of publishing within publishing. */
+  readonly #levels: Matches[] = [];
+  #depth = 0;
+  #stamp = 0;
+  readonly #burials: Burial[] = [];
+  #burying = false;
+
+  constructor(context: RoutingContext, topology: Topology) {
+    this.#context = context;
+    this.#topology = topology;
+  }
+
+  /**
+   * The exchange that a message is published to, which must exist and take messages from publishers.
+   * A reply address (`amq.to:…`) in the default exchange stands for another exchange.
+   */
+  target(message: Message): Message {
+    if (
+      message.exchange === '' &&
+      message.routingKey.startsWith(REPLY_PREFIX) &&
+      !this.#topology.queues.has(message.routingKey)
+    ) {
+      const address = addressFromReplyKey(message.routingKey);
+      if (address.exchange !== '') return message.redirected(address.exchange, address.routingKey);
+    }
+    return message;
+  }
+
+  /** Returns whether a queue that it went to wants its publishers slowed. */
+  publish(message: Message, tag: number, mandatory: boolean, events: PublisherEvents): boolean {
+    const exchange = this.#topology.exchange(message.exchange);
+    if (exchange.spec.internal) {
+      throw new BrokerError(
+        'access-refused',
+        `cannot publish to internal exchange '${message.exchange}' in vhost '${this.#context.vhost}'`,
+      );
+    }
+    if (message.retain) this.#retain(exchange, message);
+    const matches = this.#route(exchange, message);
+    if (matches.queueCount === 0) {
+      this.#unroutable(message, tag, mandatory, events);
+      return false;
+    }
+    this.#context.counters.routed++;
+    return this.#enqueue(message, matches, tag, events);
+  }
+
+  /** Takes a message that a queue gave up; goes on with its dead-letter exchange, if it has one. */
+  bury(message: Message, queue: Queue, reason: Death['reason']): void {
+    if (!queue.spec.arguments.has('x-dead-letter-exchange')) return;
+    this.#burials.push({ message, queue, reason });
+    if (this.#burying) return;
+    this.#burying = true;
+    for (let next = this.#burials.shift(); next !== undefined; next = this.#burials.shift()) {
+      this.#rise(next);
+    }
+    this.#burying = false;
+  }
+
+  #route(exchange: Exchange, message: Message): Matches {
+    let matches = this.#levels[this.#depth];
+    if (matches === undefined) {
+      matches = new Matches();
+      this.#levels.push(matches);
+    }
+    const stamp = ++this.#stamp;
+    matches.begin(stamp);
+    exchange.mark = stamp;
+    let current = exchange;
+    for (let passed = 0; ; passed++) {
+      const found = current.route(message, message.routingKey, matches);
+      if (!found && current.alternate !== null) {
+        const alternate = this.#topology.findExchange(current.alternate);
+        if (alternate !== undefined) matches.addExchange(alternate);
+      }
+      const next = matches.pending[passed];
+      if (passed >= matches.pendingCount || next === undefined) return matches;
+      current = next;
+    }
+  }
+
+  #enqueue(message: Message, matches: Matches, tag: number, events: PublisherEvents): boolean {
+    const count = matches.queueCount;
+    const charge = ENTRY_BYTES + Math.ceil(message.size / count);
+    const pending = tag > 0 ? new Pending(tag, events) : null;
+    let slow = false;
+    this.#depth++;
+    try {
+      for (let i = 0; i < count; i++) {
+        const queue = matches.queues[i];
+        if (queue === undefined) break;
+        pending?.expect();
+        const taken = queue.publish(message, pending, matches.bindings[i] ?? null, charge);
+        if (taken !== Taken.PENDING) pending?.answered(taken);
+        slow ||= queue.slow;
+      }
+    } finally {
+      this.#depth--;
+    }
+    pending?.routed();
+    return slow;
+  }
+
+  #unroutable(message: Message, tag: number, mandatory: boolean, events: PublisherEvents): void {
+    this.#context.counters.unroutable++;
+    if (mandatory) {
+      this.#context.counters.returned++;
+      events.returned(message);
+    }
+    if (tag > 0) events.settled(tag, Fate.UNROUTABLE);
+  }
+
+  #retain(exchange: Exchange, message: Message): void {
+    exchange.retained ??= new Retained(this.#context.memory, this.#context.limits.retainedMax);
+    if (exchange.retained.keep(message)) return;
+    const { exchange: name, routingKey } = message;
+    this.#context.log.warn({ exchange: name, routingKey }, 'retained messages are at their limit');
+  }
+
+  #rise({ message, queue, reason }: Burial): void {
+    const { spec } = queue;
+    const name = spec.arguments.get('x-dead-letter-exchange');
+    const key = spec.arguments.get('x-dead-letter-routing-key');
+    const exchange = typeof name === 'string' ? this.#topology.findExchange(name) : undefined;
+    if (exchange === undefined) return;
+    const trail = buried(message, spec.name, reason, this.#context.clock.now());
+    const routingKey = typeof key === 'string' ? key : message.routingKey;
+    const copies = typeof key === 'string' ? null : message.copies;
+    const risen = message.rerouted(exchange.spec.name, routingKey, copies, trail);
+    const matches = this.#route(exchange, risen);
+    let count = 0;
+    for (let i = 0; i < matches.queueCount; i++) {
+      const target = matches.queues[i];
+      if (target === undefined || cycles(trail.deaths, target.spec.name)) continue;
+      matches.queues[count] = target;
+      matches.bindings[count] = matches.bindings[i] ?? null;
+      count++;
+    }
+    matches.queueCount = count;
+    if (count === 0) return;
+    this.#context.counters.deadLettered++;
+    this.#enqueue(risen, matches, 0, NOBODY);
+  }
+}
+
+const NOBODY: PublisherEvents = { settled: () => {}, returned: () => {}, writable: () => {} };
+
+/**
+ * Counts the queues that still owe an answer to one publish. The routing itself holds one count, so
+ * that an early answer cannot end it.
+ */
+class Pending implements Receipt {
+  readonly #tag: number;
+  readonly #events: PublisherEvents;
+  #owed = 1;
+  #fate: Fate = Fate.CONFIRMED;
+
+  constructor(tag: number, events: PublisherEvents) {
+    this.#tag = tag;
+    this.#events = events;
+  }
+
+  expect(): void {
+    this.#owed++;
+  }
+
+  answered(taken: Taken): void {
+    if (taken === Taken.REFUSED) this.#fate = Fate.REFUSED;
+    this.#less();
+  }
+
+  routed(): void {
+    this.#less();
+  }
+
+  safe(): void {
+    this.#less();
+  }
+
+  lost(): void {
+    if (this.#fate === Fate.CONFIRMED) this.#fate = Fate.FAILED;
+    this.#less();
+  }
+
+  #less(): void {
+    if (--this.#owed === 0) this.#events.settled(this.#tag, this.#fate);
+  }
+}

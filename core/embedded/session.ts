@@ -1,0 +1,257 @@
+/** One client's way into a virtual host: every operation checked against its permissions. */
+import type { Action, Authorizer, Principal } from '../auth.ts';
+import { SYSTEM } from '../auth.ts';
+import type { Clock, Timer } from '../clock.ts';
+import type {
+  BindingSpec,
+  Consumer,
+  ConsumeSpec,
+  ExchangeSpec,
+  Publisher,
+  PublisherEvents,
+  Pulled,
+  QueueSpec,
+  QueueStatus,
+  Session,
+  Subscription,
+  TransactedPublish,
+  TransactedSettle,
+} from '../engine.ts';
+import { BrokerError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
+import type { Message } from '../message.ts';
+import type { MemoryGauge } from './memory-gauge.ts';
+import { Owner } from './owner.ts';
+import type { VirtualHost } from './vhost.ts';
+
+export interface SessionContext {
+  readonly authorizer: Authorizer;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly memory: MemoryGauge;
+  /** The session has closed. */
+  ended(session: EmbeddedSession): void;
+}
+
+/** Resources that one session remembers its permissions for. */
+const PERMISSIONS_REMEMBERED_MAX = 1024;
+
+export class EmbeddedSession implements Session {
+  readonly principal: Principal;
+  readonly #vhost: VirtualHost;
+  readonly #context: SessionContext;
+  readonly #owner: Owner;
+  readonly #publishers = new Set<EmbeddedPublisher>();
+  /** Exchanges that may be published to, as far as asked. */
+  readonly #writable = new Set<string>();
+
+  constructor(vhost: VirtualHost, principal: Principal, context: SessionContext) {
+    this.#vhost = vhost;
+    this.principal = principal;
+    this.#context = context;
+    this.#owner = new Owner(principal.name);
+  }
+
+  get vhost(): string {
+    return this.#vhost.name;
+  }
+
+  declareExchange(spec: ExchangeSpec, passive: boolean): void {
+    if (!passive) {
+      this.#require('configure', 'exchange', spec.name);
+      const alternate = spec.arguments.get('alternate-exchange');
+      if (typeof alternate === 'string') {
+        this.#require('read', 'exchange', spec.name);
+        this.#require('write', 'exchange', alternate);
+      }
+    }
+    this.#vhost.declareExchange(spec, passive, this.principal === SYSTEM);
+  }
+
+  deleteExchange(name: string, ifUnused: boolean): void {
+    this.#require('configure', 'exchange', name);
+    this.#vhost.deleteExchange(name, ifUnused);
+    this.#writable.delete(name);
+  }
+
+  declareQueue(spec: QueueSpec, passive: boolean): QueueStatus {
+    if (!passive && spec.name !== '') {
+      this.#require('configure', 'queue', spec.name);
+      const deadLetter = spec.arguments.get('x-dead-letter-exchange');
+      if (typeof deadLetter === 'string') {
+        this.#require('read', 'queue', spec.name);
+        this.#require('write', 'exchange', deadLetter);
+      }
+    }
+    this.#requireOpen();
+    return this.#vhost.declareQueue(spec, passive, this.#owner, this.principal === SYSTEM);
+  }
+
+  temporaryQueue(prefix: string): string {
+    this.#requireOpen();
+    return this.#vhost.temporaryQueue(prefix, this.#owner);
+  }
+
+  deleteQueue(name: string, ifUnused: boolean, ifEmpty: boolean): number {
+    this.#requireQueue('configure', name);
+    return this.#vhost.deleteQueue(name, ifUnused, ifEmpty, this.#owner);
+  }
+
+  purgeQueue(name: string): number {
+    this.#requireQueue('read', name);
+    return this.#vhost.usableQueue(name, this.#owner).purge();
+  }
+
+  bind(binding: BindingSpec): void {
+    this.#requireBinding(binding);
+    this.#vhost.bind(binding, this.#owner);
+  }
+
+  unbind(binding: BindingSpec): void {
+    this.#requireBinding(binding);
+    this.#vhost.unbind(binding, this.#owner);
+  }
+
+  hasQueue(name: string): boolean {
+    return this.#vhost.topology.queues.has(name);
+  }
+
+  publisher(events: PublisherEvents): Publisher {
+    const publisher = new EmbeddedPublisher(this, events, this.#context);
+    this.#publishers.add(publisher);
+    return publisher;
+  }
+
+  consume(spec: ConsumeSpec, consumer: Consumer): Subscription {
+    this.#requireQueue('read', spec.queue);
+    this.#requireOpen();
+    return this.#vhost.consume(spec, consumer, this.#owner);
+  }
+
+  get(queue: string, acknowledge: boolean): Pulled | null {
+    this.#requireQueue('read', queue);
+    this.#requireOpen();
+    return this.#vhost.get(queue, acknowledge, this.#owner);
+  }
+
+  commit(
+    publishes: readonly TransactedPublish[],
+    settles: readonly TransactedSettle[],
+    events: PublisherEvents,
+  ): void {
+    const routed = publishes.map((publish) => ({
+      ...publish,
+      message: this.admit(publish.message),
+    }));
+    for (const { message } of routed) this.#vhost.topology.exchange(message.exchange);
+    for (const { message, tag, mandatory } of routed) {
+      this.#vhost.routing.publish(message, tag, mandatory, events);
+    }
+    for (const { delivery, outcome } of settles) delivery.settle(outcome);
+  }
+
+  retained(exchange: string, pattern: string): readonly Message[] {
+    this.#require('read', 'exchange', exchange);
+    return this.#vhost.retained(exchange, pattern);
+  }
+
+  close(): void {
+    if (this.#owner.closed) return;
+    this.#owner.closed = true;
+    for (const publisher of this.#publishers) publisher.close();
+    this.#vhost.release(this.#owner);
+    this.#context.ended(this);
+  }
+
+  /** The message as it will be routed; throws where this client may not publish it. */
+  admit(message: Message): Message {
+    const routed = this.#vhost.routing.target(message);
+    const { exchange } = routed;
+    if (!this.#writable.has(exchange)) {
+      this.#require('write', 'exchange', exchange);
+      if (this.#writable.size >= PERMISSIONS_REMEMBERED_MAX) this.#writable.clear();
+      this.#writable.add(exchange);
+    }
+    return routed;
+  }
+
+  /** Routes an admitted message. Returns whether its queues want their publishers slowed. */
+  route(message: Message, tag: number, mandatory: boolean, events: PublisherEvents): boolean {
+    return this.#vhost.routing.publish(message, tag, mandatory, events);
+  }
+
+  forget(publisher: EmbeddedPublisher): void {
+    this.#publishers.delete(publisher);
+  }
+
+  #requireOpen(): void {
+    if (this.#owner.closed) throw new BrokerError('unavailable', 'the session is closed');
+  }
+
+  #requireBinding(binding: BindingSpec): void {
+    if (binding.toExchange) this.#require('write', 'exchange', binding.destination);
+    else this.#requireQueue('write', binding.destination);
+    this.#require('read', 'exchange', binding.source);
+  }
+
+  /** A session's own exclusive queue needs no permission: nobody else can see it. */
+  #requireQueue(action: Action, name: string): void {
+    if (!this.#vhost.owns(name, this.#owner)) this.#require(action, 'queue', name);
+  }
+
+  #require(action: Action, kind: 'exchange' | 'queue', name: string): void {
+    // RabbitMQ's name of the default exchange where permissions are concerned.
+    const resource = kind === 'exchange' && name === '' ? 'amq.default' : name;
+    const { authorizer } = this.#context;
+    if (authorizer.allows(this.principal, this.vhost, action, resource)) return;
+    throw new BrokerError(
+      'access-refused',
+      `access to ${kind} '${resource}' in vhost '${this.vhost}' refused for user '${this.principal.name}'`,
+    );
+  }
+}
+
+class EmbeddedPublisher implements Publisher {
+  readonly #session: EmbeddedSession;
+  #events: PublisherEvents;
+  readonly #context: SessionContext;
+  #stall: Timer | null = null;
+  #holding = false;
+  readonly #goOn = (): void => {
+    this.#stall = null;
+    if (this.#context.memory.full) {
+      this.#context.memory.onRoom(this.#goOn);
+      return;
+    }
+    this.#holding = false;
+    this.#events.writable();
+  };
+
+  constructor(session: EmbeddedSession, events: PublisherEvents, context: SessionContext) {
+    this.#session = session;
+    this.#events = events;
+    this.#context = context;
+  }
+
+  publish(message: Message, tag: number, mandatory: boolean): boolean {
+    const routed = this.#session.admit(message);
+    const slow = this.#session.route(routed, tag, mandatory, this.#events);
+    if (this.#holding) return false;
+    if (this.#context.memory.full) this.#context.memory.onRoom(this.#goOn);
+    else if (slow) {
+      // For a while only: who is held may be the consumer that the queue waits for.
+      this.#stall = this.#context.clock.after(this.#context.limits.publisherStallMs, this.#goOn);
+    } else return true;
+    this.#holding = true;
+    return false;
+  }
+
+  close(): void {
+    this.#events = NOBODY;
+    this.#stall?.cancel();
+    this.#context.memory.forget(this.#goOn);
+    this.#session.forget(this);
+  }
+}
+
+const NOBODY: PublisherEvents = { settled: () => {}, returned: () => {}, writable: () => {} };

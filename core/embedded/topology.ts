@@ -1,0 +1,213 @@
+/**
+ * What exists in one virtual host: exchanges, queues and the bindings between them, and what is written
+ * of them so that they exist again after a restart.
+ */
+import { XMPP_EXCHANGE } from '../address.ts';
+import type { BindingSpec, ExchangeSpec, QueueSpec } from '../engine.ts';
+import { NO_ARGUMENTS } from '../engine.ts';
+import { fromStrings, toStrings } from '../envelope.ts';
+import { BrokerError } from '../errors.ts';
+import type { HeaderTable } from '../message.ts';
+import type { Registry } from '../registry.ts';
+import type { Definitions } from '../store.ts';
+import { Binding } from './binding.ts';
+import { Exchange } from './exchange.ts';
+import type { ExchangeType, Queue } from './types.ts';
+
+/** Exchanges that every vhost has (RabbitMQ's, and the one that JIDs are keys of). */
+const PREDECLARED: readonly (readonly [name: string, type: string, internal: boolean])[] = [
+  ['amq.direct', 'direct', false],
+  ['amq.fanout', 'fanout', false],
+  ['amq.topic', 'topic', false],
+  ['amq.headers', 'headers', false],
+  ['amq.match', 'headers', false],
+  ['amq.rabbitmq.trace', 'topic', true],
+  [XMPP_EXCHANGE, 'direct', false],
+];
+
+export interface TopologyContext {
+  readonly vhost: string;
+  readonly definitions: Definitions;
+  readonly exchangeTypes: Registry<ExchangeType>;
+  /** Makes the queue object of a spec, its log recovered. */
+  makeQueue(spec: QueueSpec): Queue;
+}
+
+export class Topology {
+  readonly #context: TopologyContext;
+  readonly #exchanges = new Map<string, Exchange>();
+  readonly #queues = new Map<string, Queue>();
+  /** Bindings that end in a queue. */
+  readonly #incoming = new Map<Queue, Set<Binding>>();
+
+  constructor(context: TopologyContext) {
+    this.#context = context;
+    const byName: Exchange = new Exchange(specOf('', 'direct', false), {
+      add: refuseDefault,
+      remove: refuseDefault,
+      route: (_message, routingKey, matches) => {
+        const queue = this.#queues.get(routingKey);
+        if (queue !== undefined) matches.addQueue(queue, null);
+      },
+    });
+    this.#exchanges.set('', byName);
+    for (const [name, type, internal] of PREDECLARED)
+      this.addExchange(specOf(name, type, internal));
+  }
+
+  get exchangeCount(): number {
+    return this.#exchanges.size;
+  }
+
+  get queues(): ReadonlyMap<string, Queue> {
+    return this.#queues;
+  }
+
+  get bindingCount(): number {
+    let count = 0;
+    for (const exchange of this.#exchanges.values()) count += exchange.bindings.size;
+    return count;
+  }
+
+  findExchange(name: string): Exchange | undefined {
+    return this.#exchanges.get(name);
+  }
+
+  exchange(name: string): Exchange {
+    const exchange = this.#exchanges.get(name);
+    if (exchange !== undefined) return exchange;
+    throw new BrokerError('not-found', `no exchange '${name}' in vhost '${this.#context.vhost}'`);
+  }
+
+  queue(name: string): Queue {
+    const queue = this.#queues.get(name);
+    if (queue !== undefined) return queue;
+    throw new BrokerError('not-found', `no queue '${name}' in vhost '${this.#context.vhost}'`);
+  }
+
+  addExchange(spec: ExchangeSpec): void {
+    const type = this.#context.exchangeTypes.find(spec.type);
+    if (type === undefined) {
+      throw new BrokerError('precondition-failed', `unknown exchange type '${spec.type}'`);
+    }
+    this.#exchanges.set(spec.name, new Exchange(spec, type.create(spec)));
+    if (spec.durable) this.#write('exchange', spec.name, spec);
+  }
+
+  removeExchange(exchange: Exchange): void {
+    this.#exchanges.delete(exchange.spec.name);
+    exchange.retained?.clear();
+    this.#context.definitions.delete('exchange', this.#key(exchange.spec.name));
+    for (const binding of [...exchange.bindings.values(), ...exchange.incoming]) {
+      this.#removeBinding(binding);
+    }
+  }
+
+  addQueue(spec: QueueSpec): Queue {
+    const queue = this.#context.makeQueue(spec);
+    this.#queues.set(spec.name, queue);
+    if (spec.durable && !spec.exclusive) this.#write('queue', spec.name, spec);
+    return queue;
+  }
+
+  removeQueue(queue: Queue): void {
+    this.#queues.delete(queue.spec.name);
+    this.#context.definitions.delete('queue', this.#key(queue.spec.name));
+    for (const binding of this.#incoming.get(queue) ?? []) this.#removeBinding(binding);
+    this.#incoming.delete(queue);
+  }
+
+  addBinding(spec: BindingSpec): void {
+    const source = this.exchange(spec.source);
+    const exchange = spec.toExchange ? this.exchange(spec.destination) : null;
+    const queue = spec.toExchange ? null : this.queue(spec.destination);
+    const key = bindingKey(spec);
+    if (source.bindings.has(key)) return;
+    const binding = new Binding(spec, queue, exchange);
+    source.router.add(binding);
+    source.bindings.set(key, binding);
+    exchange?.incoming.add(binding);
+    if (queue !== null) {
+      const incoming = this.#incoming.get(queue) ?? new Set();
+      incoming.add(binding);
+      this.#incoming.set(queue, incoming);
+    }
+    const kept =
+      queue === null ? exchange?.spec.durable : queue.spec.durable && !queue.spec.exclusive;
+    if (kept === true && source.spec.durable)
+      this.#write('binding', `${spec.source}\0${key}`, spec);
+  }
+
+  /** Does nothing where it is not bound; both ends must exist. */
+  dropBinding(spec: BindingSpec): void {
+    const source = this.exchange(spec.source);
+    if (spec.toExchange) this.exchange(spec.destination);
+    else this.queue(spec.destination);
+    const binding = source.bindings.get(bindingKey(spec));
+    if (binding !== undefined) this.#removeBinding(binding);
+  }
+
+  /** Makes again what was durable before the restart. Bindings to what is gone are dropped. */
+  recover(): void {
+    for (const spec of this.#read<ExchangeSpec>('exchange')) {
+      if (!this.#exchanges.has(spec.name)) this.addExchange(spec);
+    }
+    for (const spec of this.#read<QueueSpec>('queue')) this.addQueue(spec);
+    for (const spec of this.#read<BindingSpec>('binding')) {
+      const destination = spec.toExchange ? this.#exchanges : this.#queues;
+      if (this.#exchanges.has(spec.source) && destination.has(spec.destination))
+        this.addBinding(spec);
+    }
+  }
+
+  /** Stops every queue without deleting anything. */
+  close(): void {
+    for (const queue of this.#queues.values()) queue.close(false);
+  }
+
+  #removeBinding(binding: Binding): void {
+    const { spec } = binding;
+    const key = bindingKey(spec);
+    const source = this.#exchanges.get(spec.source);
+    if (binding.queue !== null) this.#incoming.get(binding.queue)?.delete(binding);
+    binding.exchange?.incoming.delete(binding);
+    this.#context.definitions.delete('binding', this.#key(`${spec.source}\0${key}`));
+    if (source === undefined || !source.bindings.delete(key)) return;
+    source.router.remove(binding);
+    if (source.spec.autoDelete && source.bindings.size === 0) this.removeExchange(source);
+  }
+
+  #key(name: string): string {
+    return `${this.#context.vhost}\0${name}`;
+  }
+
+  #write(kind: string, name: string, spec: { readonly arguments: HeaderTable }): void {
+    const record = { ...spec, arguments: toStrings([...spec.arguments]) };
+    this.#context.definitions.put(kind, this.#key(name), JSON.stringify(record));
+  }
+
+  *#read<T extends { readonly arguments: HeaderTable }>(kind: string): Iterable<T> {
+    const prefix = this.#key('');
+    for (const [key, record] of this.#context.definitions.entries(kind)) {
+      if (!key.startsWith(prefix)) continue;
+      const raw = JSON.parse(record) as T & { arguments: [string, string][] };
+      yield { ...raw, arguments: new Map(fromStrings(raw.arguments)) };
+    }
+  }
+}
+
+function specOf(name: string, type: string, internal: boolean): ExchangeSpec {
+  return { name, type, durable: true, autoDelete: false, internal, arguments: NO_ARGUMENTS };
+}
+
+function refuseDefault(): never {
+  throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
+}
+
+/** What makes two bindings of one exchange the same. */
+function bindingKey(spec: BindingSpec): string {
+  const target = `${spec.toExchange ? 'x' : 'q'}\0${spec.destination}\0${spec.routingKey}`;
+  return spec.arguments.size === 0
+    ? target
+    : `${target}\0${JSON.stringify(toStrings([...spec.arguments]))}`;
+}

@@ -1,0 +1,113 @@
+/** What an exchange type and a queue type are: small objects registered by name. */
+import type { Clock } from '../clock.ts';
+import type {
+  BindingSpec,
+  Consumer,
+  ConsumeSpec,
+  ExchangeSpec,
+  Outcome,
+  Pulled,
+  QueueSpec,
+  Subscription,
+} from '../engine.ts';
+import type { Limits } from '../limits.ts';
+import type { Death, Message } from '../message.ts';
+import type { CoreCounters } from '../meter.ts';
+import type { QueueLog } from '../store.ts';
+import type { Binding } from './binding.ts';
+import type { Matches } from './matches.ts';
+import type { MemoryGauge } from './memory-gauge.ts';
+import type { Owner } from './owner.ts';
+
+export interface ExchangeType {
+  readonly name: string;
+  /** Throws `precondition-failed` for arguments it cannot work with. */
+  create(spec: ExchangeSpec): Router;
+}
+
+/** Owns one exchange's index of bindings, and nothing else. */
+export interface Router {
+  /** Throws `precondition-failed` for a binding that its type has no meaning for. */
+  add(binding: Binding): void;
+  remove(binding: Binding): void;
+  /** Calls `matches.add` for every binding that takes a message published under `routingKey`. */
+  route(message: Message, routingKey: string, matches: Matches): void;
+}
+
+export interface QueueType {
+  readonly name: string;
+  /** Arguments that it knows; others are logged as ignored. */
+  readonly accepts: readonly string[];
+  create(spec: QueueSpec, context: QueueContext): Queue;
+}
+
+/** What a queue is given by its vhost. */
+export interface QueueContext {
+  readonly vhost: string;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly counters: CoreCounters;
+  readonly memory: MemoryGauge;
+  /** Null: messages are kept in memory only. */
+  readonly log: QueueLog | null;
+  /** A message that the queue is done with for another reason than an acknowledgement. */
+  deadLetter(message: Message, queue: Queue, reason: Death['reason']): void;
+  /** The queue has decided to be deleted (auto-delete, expiry). */
+  unwanted(queue: Queue): void;
+}
+
+/** What a queue answers to a publish. */
+export const Taken = {
+  /** Taken, as safe as it will be. */
+  DONE: 0,
+  /** Taken; the receipt tells when it is safe. */
+  PENDING: 1,
+  /** Not taken: the publisher is told so. */
+  REFUSED: 2,
+  /** Not taken, and nobody asked for more (at most once). */
+  DROPPED: 3,
+} as const;
+export type Taken = (typeof Taken)[keyof typeof Taken];
+
+/** Told once for each publish that was PENDING, never during it. */
+export interface Receipt {
+  safe(): void;
+  lost(): void;
+}
+
+export interface Queue {
+  readonly spec: QueueSpec;
+  readonly type: string;
+  /** Stamp of the last publish that matched, and its place there: cheap de-duplication. */
+  mark: number;
+  markIndex: number;
+  /** Wants to know which bindings matched. */
+  readonly tracksBindings: boolean;
+  /** Messages wait while a consumer's socket cannot take more: publishers are to be slowed. */
+  readonly slow: boolean;
+  readonly ready: number;
+  readonly unacknowledged: number;
+  readonly consumers: number;
+  readonly bytes: number;
+  /** `charge` is what the message counts in memory here. */
+  publish(
+    message: Message,
+    receipt: Receipt | null,
+    bindings: readonly BindingSpec[] | null,
+    charge: number,
+  ): Taken;
+  /** Throws `access-refused` where another consumes exclusively. */
+  consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription;
+  get(acknowledge: boolean, owner: Owner): Pulled | null;
+  /** Somebody looked at it: its expiry starts anew. */
+  touch(): void;
+  purge(): number;
+  /** Gives back what `owner` holds, and forgets it. Called once when a session ends. */
+  release(owner: Owner): void;
+  /** Deleted or shut down: consumers are told (`deleting`), nothing moves any more. */
+  close(deleting: boolean): void;
+}
+
+export interface Settler {
+  settle(outcome: Outcome): void;
+}

@@ -1,0 +1,254 @@
+/**
+ * A virtual host: what sessions may do to its topology, with RabbitMQ's rules and words for what they
+ * may not.
+ */
+import type { Clock } from '../clock.ts';
+import type {
+  BindingSpec,
+  Consumer,
+  ConsumeSpec,
+  ExchangeSpec,
+  Pulled,
+  QueueSpec,
+  QueueStatus,
+  Subscription,
+} from '../engine.ts';
+import { BrokerError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
+import type { Log } from '../log.ts';
+import type { Message } from '../message.ts';
+import type { CoreCounters } from '../meter.ts';
+import { type Random, randomName } from '../random.ts';
+import type { Registry } from '../registry.ts';
+import type { Store } from '../store.ts';
+import { requireSameExchange, requireSameQueue } from './equivalence.ts';
+import type { MemoryGauge } from './memory-gauge.ts';
+import type { Owner } from './owner.ts';
+import { Routing } from './routing.ts';
+import { Topology } from './topology.ts';
+import type { ExchangeType, Queue, QueueType } from './types.ts';
+
+export interface VirtualHostContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly counters: CoreCounters;
+  readonly memory: MemoryGauge;
+  readonly store: Store;
+  readonly exchangeTypes: Registry<ExchangeType>;
+  readonly queueTypes: Registry<QueueType>;
+}
+
+export class VirtualHost {
+  readonly name: string;
+  readonly topology: Topology;
+  readonly routing: Routing;
+  readonly #context: VirtualHostContext;
+  /** Whose each exclusive queue is. */
+  readonly #owners = new Map<Queue, Owner>();
+
+  constructor(name: string, context: VirtualHostContext) {
+    this.name = name;
+    this.#context = context;
+    this.topology = new Topology({
+      vhost: name,
+      definitions: context.store.definitions,
+      exchangeTypes: context.exchangeTypes,
+      makeQueue: (spec) => this.#makeQueue(spec),
+    });
+    this.routing = new Routing({ ...context, vhost: name }, this.topology);
+    this.topology.recover();
+  }
+
+  declareExchange(spec: ExchangeSpec, passive: boolean, trusted: boolean): void {
+    if (passive) {
+      this.topology.exchange(spec.name);
+      return;
+    }
+    this.#refuseDefault(spec.name);
+    const current = this.topology.findExchange(spec.name);
+    if (current !== undefined) {
+      requireSameExchange(current.spec, spec, this.name);
+      return;
+    }
+    this.#checkName('exchange', spec.name, trusted);
+    this.topology.addExchange(spec);
+  }
+
+  deleteExchange(name: string, ifUnused: boolean): void {
+    this.#refuseDefault(name);
+    this.#checkName('exchange', name, false);
+    const exchange = this.topology.findExchange(name);
+    if (exchange === undefined) return;
+    if (ifUnused && exchange.bindings.size > 0) {
+      throw new BrokerError(
+        'precondition-failed',
+        `exchange '${name}' in vhost '${this.name}' in use`,
+      );
+    }
+    this.topology.removeExchange(exchange);
+  }
+
+  declareQueue(spec: QueueSpec, passive: boolean, owner: Owner, trusted: boolean): QueueStatus {
+    const current = spec.name === '' ? undefined : this.topology.queues.get(spec.name);
+    if (passive || current !== undefined) {
+      const queue = this.usableQueue(spec.name, owner);
+      if (!passive) requireSameQueue(queue.spec, spec, this.#typeOf(spec).accepts, this.name);
+      queue.touch();
+      return { name: queue.spec.name, messages: queue.ready, consumers: queue.consumers };
+    }
+    const name = spec.name === '' ? `amq.gen-${randomName(this.#context.random)}` : spec.name;
+    if (spec.name !== '') this.#checkName('queue', name, trusted);
+    return this.#addQueue({ ...spec, name }, owner);
+  }
+
+  temporaryQueue(prefix: string, owner: Owner): string {
+    const name = `${prefix}${randomName(this.#context.random)}`;
+    const spec = { name, durable: false, exclusive: true, autoDelete: false, arguments: new Map() };
+    return this.#addQueue(spec, owner).name;
+  }
+
+  /** A queue that is gone counts as deleted. */
+  deleteQueue(name: string, ifUnused: boolean, ifEmpty: boolean, owner: Owner): number {
+    if (!this.topology.queues.has(name)) return 0;
+    const queue = this.usableQueue(name, owner);
+    const where = `queue '${name}' in vhost '${this.name}'`;
+    if (ifUnused && queue.consumers > 0) {
+      throw new BrokerError('precondition-failed', `${where} in use`);
+    }
+    if (ifEmpty && queue.ready > 0) {
+      throw new BrokerError('precondition-failed', `${where} not empty`);
+    }
+    const messages = queue.ready;
+    this.remove(queue);
+    return messages;
+  }
+
+  bind(spec: BindingSpec, owner: Owner): void {
+    this.#checkBinding(spec, owner);
+    this.topology.addBinding(spec);
+  }
+
+  unbind(spec: BindingSpec, owner: Owner): void {
+    this.#checkBinding(spec, owner);
+    this.topology.dropBinding(spec);
+  }
+
+  consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription {
+    const queue = this.usableQueue(spec.queue, owner);
+    owner.holding.add(queue);
+    return queue.consume(spec, consumer, owner);
+  }
+
+  get(name: string, acknowledge: boolean, owner: Owner): Pulled | null {
+    const queue = this.usableQueue(name, owner);
+    if (acknowledge) owner.holding.add(queue);
+    return queue.get(acknowledge, owner);
+  }
+
+  retained(exchange: string, pattern: string): readonly Message[] {
+    return (
+      this.topology.exchange(exchange).retained?.find(pattern, this.#context.clock.now()) ?? []
+    );
+  }
+
+  /** Throws `not-found`, or `resource-locked` for another's exclusive queue. */
+  usableQueue(name: string, owner: Owner): Queue {
+    const queue = this.topology.queue(name);
+    const holder = this.#owners.get(queue);
+    if (holder === undefined || holder === owner) return queue;
+    throw new BrokerError(
+      'resource-locked',
+      `cannot obtain exclusive access to locked queue '${name}' in vhost '${this.name}'. It could be ` +
+        'originally declared on another connection or the exclusive property value does not match ' +
+        'that of the original declaration.',
+    );
+  }
+
+  /** Whether it is the owner's own exclusive queue. */
+  owns(name: string, owner: Owner): boolean {
+    const queue = this.topology.queues.get(name);
+    return queue !== undefined && this.#owners.get(queue) === owner;
+  }
+
+  /** Gives back what a session held; its exclusive queues go with it. */
+  release(owner: Owner): void {
+    for (const queue of owner.holding) if (this.#owners.get(queue) !== owner) queue.release(owner);
+    owner.holding.clear();
+    for (const queue of owner.exclusive) this.remove(queue);
+    owner.exclusive.clear();
+  }
+
+  remove(queue: Queue): void {
+    // A queue that decided to go may have been replaced by another of its name meanwhile.
+    if (this.topology.queues.get(queue.spec.name) !== queue) return;
+    this.topology.removeQueue(queue);
+    this.#owners.get(queue)?.exclusive.delete(queue);
+    this.#owners.delete(queue);
+    queue.close(true);
+  }
+
+  #addQueue(spec: QueueSpec, owner: Owner): QueueStatus {
+    const type = this.#typeOf(spec);
+    const unknown = [...spec.arguments.keys()].filter((name) => !type.accepts.includes(name));
+    if (unknown.length > 0) {
+      const { name: vhost } = this;
+      this.#context.log.warn(
+        { vhost, queue: spec.name, ignored: unknown },
+        'queue arguments ignored',
+      );
+    }
+    const queue = this.topology.addQueue(spec);
+    if (spec.exclusive) {
+      this.#owners.set(queue, owner);
+      owner.exclusive.add(queue);
+    }
+    return { name: spec.name, messages: queue.ready, consumers: queue.consumers };
+  }
+
+  #makeQueue(spec: QueueSpec): Queue {
+    const durable = spec.durable && !spec.exclusive;
+    return this.#typeOf(spec).create(spec, {
+      ...this.#context,
+      vhost: this.name,
+      log: durable ? this.#context.store.queue(`${this.name}\0${spec.name}`) : null,
+      deadLetter: (message, queue, reason) => this.routing.bury(message, queue, reason),
+      unwanted: (queue) => this.remove(queue),
+    });
+  }
+
+  #typeOf(spec: QueueSpec): QueueType {
+    const name = spec.arguments.get('x-queue-type') ?? 'classic';
+    const type = typeof name === 'string' ? this.#context.queueTypes.find(name) : undefined;
+    if (type !== undefined) return type;
+    throw new BrokerError(
+      'precondition-failed',
+      `invalid arg 'x-queue-type' for queue '${spec.name}' in vhost '${this.name}': ` +
+        `unsupported type, expected one of ${this.#context.queueTypes.names().join(', ')}`,
+    );
+  }
+
+  #checkBinding(spec: BindingSpec, owner: Owner): void {
+    this.#refuseDefault(spec.source);
+    if (spec.toExchange) this.#refuseDefault(spec.destination);
+    else this.usableQueue(spec.destination, owner);
+  }
+
+  #refuseDefault(exchange: string): void {
+    if (exchange !== '') return;
+    throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
+  }
+
+  #checkName(kind: string, name: string, trusted: boolean): void {
+    if (name.startsWith('amq.') && !trusted) {
+      throw new BrokerError(
+        'access-refused',
+        `${kind} name '${name}' contains reserved prefix 'amq.*'`,
+      );
+    }
+    if (Buffer.byteLength(name) > this.#context.limits.nameBytesMax) {
+      throw new BrokerError('precondition-failed', `${kind} name is longer than 255 bytes`);
+    }
+  }
+}
