@@ -1,9 +1,110 @@
 /**
  * The configuration: one YAML file, validated as a whole before anything starts. A mistake is a
- * `ConfigError` that names the path and the form expected there.
+ * `ConfigError` that names the path and the form expected there. Each adapter validates its own section
+ * with `parseSection`.
  */
-import type { z } from 'zod';
-import { ConfigError } from './errors.ts';
+import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { ConfigError, reasonOf } from './errors.ts';
+import { DEFAULT_LIMITS, type Limits } from './limits.ts';
+import { LOG_LEVELS, type LogLevel } from './log.ts';
+import { isPasswordHash, type UserSpec } from './users.ts';
+
+export interface ListenerConfig {
+  readonly protocol: string;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Speaks TLS from the first byte. */
+  readonly tls: boolean;
+  readonly dialect?: string | undefined;
+}
+
+export interface TlsConfig {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca?: string | undefined;
+}
+
+export interface Config {
+  readonly dataDir: string;
+  readonly store: 'lmdb' | 'memory';
+  readonly logLevel: LogLevel;
+  readonly listeners: readonly ListenerConfig[];
+  readonly tls: TlsConfig | null;
+  readonly vhosts: readonly string[];
+  readonly users: readonly UserSpec[];
+  /** Accepted from this machine only. */
+  readonly loopbackUsers: readonly string[];
+  readonly limits: Limits;
+  /** What adapters validate themselves, by the protocol's name. */
+  readonly sections: Readonly<Record<string, unknown>>;
+}
+
+/** The shape of the file, in its own snake_case; everything may be left out. */
+export type ConfigFile = Readonly<Record<string, unknown>>;
+
+const regularExpression = z.string().refine(isRegularExpression, 'expected a regular expression');
+const permission = z.strictObject({
+  configure: regularExpression,
+  write: regularExpression,
+  read: regularExpression,
+});
+const user = z
+  .strictObject({
+    name: z.string().min(1),
+    password: z.string().optional(),
+    password_hash: z
+      .string()
+      .refine(isPasswordHash, "expected 'SCRAM-SHA-256$…' or RabbitMQ's password_hash")
+      .optional(),
+    tags: z.array(z.string()).default([]),
+    permissions: z.record(z.string(), permission).default({}),
+  })
+  .refine(
+    (given) => (given.password === undefined) !== (given.password_hash === undefined),
+    'expected either password or password_hash',
+  );
+const listener = z.strictObject({
+  protocol: z.string(),
+  host: z.string().min(1).default('127.0.0.1'),
+  port: z.int().min(0).max(65535),
+  tls: z.boolean().default(false),
+  dialect: z.enum(['rabbitmq', 'activemq']).optional(),
+});
+const ALL = { configure: '.*', write: '.*', read: '.*' };
+const DEFAULT_USER = {
+  name: 'guest',
+  password: 'guest',
+  tags: ['administrator'],
+  permissions: { '/': ALL },
+};
+const DEFAULT_LISTENERS = [
+  { protocol: 'amqp', port: 5672 },
+  { protocol: 'mqtt', port: 1883 },
+  { protocol: 'stomp', port: 61613 },
+  { protocol: 'xmpp', port: 5222 },
+  { protocol: 'http', port: 15672 },
+];
+const section = z.record(z.string(), z.unknown()).optional();
+const file = z.strictObject({
+  data_dir: z.string().min(1).default('./data'),
+  store: z.enum(['lmdb', 'memory']).default('memory'),
+  log_level: z.enum(LOG_LEVELS).default('info'),
+  listeners: z.array(listener).min(1).prefault(DEFAULT_LISTENERS),
+  tls: z.strictObject({ cert: z.string(), key: z.string(), ca: z.string().optional() }).optional(),
+  vhosts: z.array(z.string().min(1)).min(1).default(['/']),
+  users: z.array(user).prefault([DEFAULT_USER]),
+  loopback_users: z.array(z.string()).default(['guest']),
+  limits: z.record(z.string(), z.number().min(0)).default({}),
+  amqp: section,
+  mqtt: section,
+  stomp: section,
+  xmpp: section,
+});
 
 /** Validates one part of the configuration against its schema; `path` is where it stands in the file. */
 export function parseSection<T>(schema: z.ZodType<T>, raw: unknown, path: string): T {
@@ -12,6 +113,118 @@ export function parseSection<T>(schema: z.ZodType<T>, raw: unknown, path: string
   const issue = result.error.issues[0];
   const where = issue === undefined ? path : joinPath(path, issue.path);
   throw new ConfigError(where, issue?.message ?? 'is not valid');
+}
+
+/** Reads a file; `null` is a file that says nothing. Throws ConfigError. */
+export function readConfigFile(path: string | null, environment: NodeJS.ProcessEnv): ConfigFile {
+  if (path === null) return {};
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ConfigError('', `cannot read the configuration file: ${reasonOf(error)}`);
+  }
+  const document = parseDocument(text, { prettyErrors: true });
+  const mistake = document.errors[0];
+  if (mistake !== undefined) throw new ConfigError(path, mistake.message);
+  const raw: unknown = document.toJS() ?? {};
+  if (typeof raw !== 'object' || Array.isArray(raw)) {
+    throw new ConfigError(path, 'expected a mapping of options at the top');
+  }
+  return interpolated(raw, '', environment) as ConfigFile;
+}
+
+/** Validates everything but the adapters' sections, and fills in what was left out. */
+export function parseConfig(raw: ConfigFile): Config {
+  const { data_dir, log_level, loopback_users, limits, tls, amqp, mqtt, stomp, xmpp, ...rest } =
+    parseSection(file, raw, '');
+  const users = rest.users.map(({ password_hash, ...kept }) => ({
+    ...kept,
+    passwordHash: password_hash,
+  }));
+  requireDistinct(rest.vhosts, 'vhosts');
+  requireDistinct(
+    users.map((each) => each.name),
+    'users',
+  );
+  requireTls(rest.listeners, tls !== undefined);
+  return {
+    ...rest,
+    users,
+    dataDir: data_dir,
+    logLevel: log_level,
+    loopbackUsers: loopback_users,
+    tls: tls ?? null,
+    limits: limitsOf(limits),
+    sections: { amqp, mqtt, stomp, xmpp },
+  };
+}
+
+/** `login_timeout_ms` in the file is `loginTimeoutMs` here. */
+function limitsOf(overrides: Readonly<Record<string, number>>): Limits {
+  const limits: Record<string, number> = {
+    ...DEFAULT_LIMITS,
+    memoryHighBytes: defaultMemoryMark(),
+  };
+  for (const [name, value] of Object.entries(overrides)) {
+    const field = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    if (!Object.hasOwn(DEFAULT_LIMITS, field))
+      throw new ConfigError(`limits.${name}`, 'unknown limit');
+    if (!(field === 'memoryHighBytes' && value === 0)) limits[field] = value;
+  }
+  return limits as Limits;
+}
+
+/** 40 % of the machine, as RabbitMQ has it, and never more than the heap can index. */
+function defaultMemoryMark(): number {
+  return Math.floor(Math.min(totalmem() * 0.4, getHeapStatistics().heap_size_limit * 0.6));
+}
+
+function requireDistinct(names: readonly string[], path: string): void {
+  const repeated = names.findIndex((name, index) => names.indexOf(name) !== index);
+  if (repeated !== -1)
+    throw new ConfigError(`${path}[${repeated}]`, `'${names[repeated]}' stands twice`);
+}
+
+function requireTls(listeners: readonly ListenerConfig[], configured: boolean): void {
+  const wanting = listeners.findIndex((each) => each.tls);
+  if (wanting !== -1 && !configured) {
+    throw new ConfigError(
+      `listeners[${wanting}].tls`,
+      'needs a certificate: tls: { cert: …, key: … }',
+    );
+  }
+}
+
+/** `${NAME}` in any text stands for an environment variable, so that secrets need not be in the file. */
+function interpolated(raw: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
+  if (typeof raw === 'string') {
+    return raw.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
+      const value = environment[name];
+      if (value === undefined)
+        throw new ConfigError(path, `environment variable ${name} is not set`);
+      return value;
+    });
+  }
+  if (Array.isArray(raw)) {
+    return raw.map((inner, index) => interpolated(inner, `${path}[${index}]`, environment));
+  }
+  if (raw === null || typeof raw !== 'object') return raw;
+  return Object.fromEntries(
+    Object.entries(raw).map(([name, inner]) => [
+      name,
+      interpolated(inner, joinPath(path, [name]), environment),
+    ]),
+  );
+}
+
+function isRegularExpression(source: string): boolean {
+  try {
+    new RegExp(source, 'u');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function joinPath(base: string, steps: readonly PropertyKey[]): string {
