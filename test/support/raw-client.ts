@@ -108,7 +108,7 @@ export class RawClient {
 /** Connects to a port of this machine. */
 export function connect(port: number, host: string = '127.0.0.1'): Promise<RawClient> {
   return new Promise((resolve, reject) => {
-    const socket = connectTcp({ port, host, allowHalfOpen: true });
+    const socket = connectTcp({ port, host });
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);

@@ -1,0 +1,103 @@
+/**
+ * The HTTP side of a gateway: health, metrics and an index; WebSocket upgrades come in on the same
+ * server, but are the network's. The server does not listen: `Network.listenHttp` hands it its sockets,
+ * so that connection limits, TLS and closing are those of every other protocol.
+ */
+import type { Server } from 'node:http';
+import { type FastifyInstance, fastify } from 'fastify';
+import type { Context } from '../adapter.ts';
+import { Metrics } from './metrics.ts';
+
+/** Requests have small bodies or none. */
+const BODY_BYTES_MAX = 1024 * 1024;
+const HEADER_BYTES_MAX = 16 * 1024;
+/** From the first byte of a request to the end of its headers. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Between two requests; longer than the idle time-out of common proxies. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+
+export interface HttpGateOptions {
+  /** What the gateway still waits for before it is of use, as `listeners`; none when it is ready. */
+  readonly missing: () => readonly string[];
+}
+
+export interface HttpGate {
+  /** For `Network.listenHttp` and `Network.upgrade`. */
+  readonly server: Server;
+  /** Answers what was asked, refuses what comes, and closes connections that are idle. */
+  stop(): Promise<void>;
+}
+
+export async function createHttpGate(
+  context: Context,
+  { missing }: HttpGateOptions,
+): Promise<HttpGate> {
+  const app = fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    http: { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS },
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+  });
+  addRoutes(app, context, missing);
+  await app.ready();
+  // Node arms the checks of headersTimeout and requestTimeout when a server begins to listen; this
+  // one gets its sockets by hand.
+  app.server.emit('listening');
+  return { server: app.server, stop: () => app.close() };
+}
+
+function addRoutes(app: FastifyInstance, context: Context, missing: () => readonly string[]): void {
+  const metrics = new Metrics(context);
+  const { name, version } = context.product;
+  app.get('/', (_request, reply) => {
+    reply.type('text/plain; charset=utf-8').send(indexOf(name, version));
+  });
+  app.get('/health', (_request, reply) => {
+    const waitingFor = missing();
+    reply.header('cache-control', 'no-store');
+    if (waitingFor.length === 0) reply.send({ status: 'ok' });
+    else reply.code(503).send({ status: 'unavailable', missing: waitingFor });
+  });
+  app.get('/metrics', async (_request, reply) => {
+    const text = await metrics.text();
+    return reply.header('cache-control', 'no-store').type(metrics.contentType).send(text);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const reason = `nothing answers to ${request.method} ${request.url}`;
+    reply.code(404).send({ error: 'not-found', reason });
+  });
+  app.setErrorHandler((error, _request, reply) => {
+    const status = statusOf(error);
+    if (status < 500) {
+      reply.code(status).send({ error: 'bad-request', reason: reasonIn(error) });
+      return;
+    }
+    context.log.error({ reason: reasonIn(error), error }, 'internal error in an HTTP request');
+    reply.code(status).send({ error: 'internal', reason: 'internal error' });
+  });
+}
+
+function statusOf(error: unknown): number {
+  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return 500;
+  return typeof error.statusCode === 'number' ? error.statusCode : 500;
+}
+
+function reasonIn(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function indexOf(name: string, version: string): string {
+  return [
+    `${name} ${version}`,
+    '',
+    'GET /health   200 once the gateway is ready, else 503 and what is missing',
+    'GET /metrics  counters for Prometheus',
+    '',
+    'WebSocket clients connect here on any path; the subprotocol says what they speak:',
+    'mqtt, v12.stomp, v11.stomp, v10.stomp, xmpp or amqp.',
+    '',
+  ].join('\n');
+}
