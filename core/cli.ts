@@ -1,0 +1,97 @@
+/** The command `rosettamq`: reads arguments, starts a gateway, stops it in order. */
+import { parseArgs } from 'node:util';
+import { type Config, type ConfigFile, readConfigFile } from './config.ts';
+import { ConfigError, reasonOf } from './errors.ts';
+import { hashPassword } from './users.ts';
+import { type Listening, welcome } from './welcome.ts';
+
+/** What the command runs. */
+export interface Runnable {
+  readonly config: Config;
+  readonly listening: readonly Listening[];
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const USAGE = `Usage: rosettamq [--config FILE] [--data DIR] [--log-level LEVEL]
+       rosettamq hash-password < FILE
+
+  --config FILE      configuration (see config.example.yaml); all defaults without it
+  --data DIR         directory of the durable store, instead of data_dir
+  --log-level LEVEL  silent, error, warn, info or debug, instead of log_level
+  --version, --help
+
+hash-password reads a password from standard input and prints its hash for password_hash.
+`;
+
+/** Exit codes: 0 stopped in order, 2 the arguments or the configuration cannot be used. */
+export async function runCommand(
+  args: readonly string[],
+  version: string,
+  create: (file: ConfigFile) => Runnable,
+): Promise<void> {
+  try {
+    const { values, positionals } = readArguments(args);
+    if (values.help === true) return print(USAGE);
+    if (values.version === true) return print(`${version}\n`);
+    if (positionals[0] === 'hash-password') return await printHash();
+    if (positionals.length > 0) throw new ConfigError('', `unknown command '${positionals[0]}'`);
+    const file = readConfigFile(values.config ?? null, process.env);
+    const runnable = create({
+      ...file,
+      ...(values.data === undefined ? {} : { data_dir: values.data }),
+      ...(values['log-level'] === undefined ? {} : { log_level: values['log-level'] }),
+    });
+    await runnable.start();
+    stopOnSignal(runnable);
+    print(`${welcome(`Rosetta MQ ${version}`, runnable.config, runnable.listening)}\n`);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`rosettamq: ${error.message}\n`);
+    process.exit(2);
+  }
+}
+
+function readArguments(args: readonly string[]): ReturnType<typeof parse> {
+  try {
+    return parse(args);
+  } catch (error) {
+    throw new ConfigError('', `${reasonOf(error)} (see --help)`);
+  }
+}
+
+function parse(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      config: { type: 'string' },
+      data: { type: 'string' },
+      'log-level': { type: 'string' },
+      version: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  });
+}
+
+function stopOnSignal(runnable: Runnable): void {
+  let stopping = false;
+  const stop = (): void => {
+    // The second Ctrl-C of somebody who will not wait.
+    if (stopping) process.exit(130);
+    stopping = true;
+    void runnable.stop().then(() => process.exit(0));
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+}
+
+async function printHash(): Promise<void> {
+  let password = '';
+  for await (const chunk of process.stdin) password += String(chunk);
+  print(`${await hashPassword(password.replace(/\r?\n$/, ''))}\n`);
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
+}
