@@ -16,7 +16,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** JSON lines on `destination` (standard error where none is given). */
 export function createLog(level: LogLevel, destination: DestinationStream = process.stderr): Log {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  const formatters = { level: (label: string) => ({ level: label }) };
+  const timestamp = pino.stdTimeFunctions.isoTime;
+  return pino({ level, base: null, timestamp, formatters }, destination);
 }
 
 const nothing = (): void => {};

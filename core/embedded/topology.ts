@@ -7,6 +7,7 @@ import type { BindingSpec, ExchangeSpec, QueueSpec } from '../engine.ts';
 import { NO_ARGUMENTS } from '../engine.ts';
 import { fromStrings, toStrings } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
 import type { HeaderTable } from '../message.ts';
 import type { Registry } from '../registry.ts';
 import type { Definitions } from '../store.ts';
@@ -29,6 +30,7 @@ export interface TopologyContext {
   readonly vhost: string;
   readonly definitions: Definitions;
   readonly exchangeTypes: Registry<ExchangeType>;
+  readonly limits: Limits;
   /** Makes the queue object of a spec, its log recovered. */
   makeQueue(spec: QueueSpec): Queue;
 }
@@ -90,7 +92,7 @@ export class Topology {
     if (type === undefined) {
       throw new BrokerError('precondition-failed', `unknown exchange type '${spec.type}'`);
     }
-    this.#exchanges.set(spec.name, new Exchange(spec, type.create(spec)));
+    this.#exchanges.set(spec.name, new Exchange(spec, type.create(spec, this.#context.limits)));
     if (spec.durable) this.#write('exchange', spec.name, spec);
   }
 

@@ -22,7 +22,7 @@ import type { Owner } from './owner.ts';
 export interface ExchangeType {
   readonly name: string;
   /** Throws `precondition-failed` for arguments it cannot work with. */
-  create(spec: ExchangeSpec): Router;
+  create(spec: ExchangeSpec, limits: Limits): Router;
 }
 
 /** Owns one exchange's index of bindings, and nothing else. */

@@ -55,6 +55,7 @@ export class VirtualHost {
       vhost: name,
       definitions: context.store.definitions,
       exchangeTypes: context.exchangeTypes,
+      limits: context.limits,
       makeQueue: (spec) => this.#makeQueue(spec),
     });
     this.routing = new Routing({ ...context, vhost: name }, this.topology);

@@ -6,7 +6,6 @@
  * number. In front of it the routes of recent keys are remembered until a binding changes.
  */
 import { words } from '../../address.ts';
-import { DEFAULT_LIMITS } from '../../limits.ts';
 import type { Message } from '../../message.ts';
 import type { Binding } from '../binding.ts';
 import type { Matches } from '../matches.ts';
@@ -14,7 +13,7 @@ import type { ExchangeType, Router } from '../types.ts';
 
 export const topic: ExchangeType = {
   name: 'topic',
-  create: () => new TopicRouter(DEFAULT_LIMITS.routeCacheEntries),
+  create: (_spec, limits) => new TopicRouter(limits.routeCacheEntries),
 };
 
 interface Node {
