@@ -49,6 +49,8 @@ export const DEFAULT_LIMITS = {
   stompHeadersMax: 1000,
   /** One STOMP header line, in bytes. */
   stompHeaderBytesMax: 65_536,
+  /** All header lines of one STOMP frame, in bytes. */
+  stompHeadBytesMax: 1024 * 1024,
   /** Subscriptions, and open transactions, of one STOMP connection. */
   stompSubscriptionsMax: 10_000,
   /** Frames held in one transaction. */
