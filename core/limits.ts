@@ -65,6 +65,22 @@ export const DEFAULT_LIMITS = {
   xmppRosterMax: 5000,
   /** Offline messages of one XMPP user. */
   xmppOfflineMessagesMax: 10_000,
+  /** Sessions of one XMPP user at a time. */
+  xmppResourcesMax: 64,
+  /** Stanzas that one XMPP session has not acknowledged (XEP-0198). */
+  xmppUnacknowledgedMax: 10_000,
+  /** How long a lost XMPP session waits to be resumed, in seconds. */
+  xmppResumeSecondsMax: 300,
+  /** Addresses that one XMPP session shows its presence to directly. */
+  xmppDirectedPresenceMax: 1000,
+  /** Chat rooms. */
+  xmppRoomsMax: 10_000,
+  /** Occupants of one chat room. */
+  xmppRoomOccupantsMax: 5000,
+  /** Pubsub nodes. */
+  xmppNodesMax: 100_000,
+  /** Subscribers of one pubsub node. */
+  xmppNodeSubscribersMax: 10_000,
 } as const satisfies Record<string, number>;
 
 export type Limits = { readonly [Name in keyof typeof DEFAULT_LIMITS]: number };
