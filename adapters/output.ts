@@ -1,11 +1,12 @@
 /**
- * Bytes on their way to one socket. Codecs write straight into it, so that a frame costs no allocation;
- * what gathered in a turn leaves in one write. A block is taken on the first byte and given up when it
- * leaves: an idle connection has none.
+ * Bytes on their way to one socket. Codecs write straight into it, so that a frame costs no
+ * allocation; what gathered in a turn leaves in one write. A block is taken on the first byte and
+ * given up when it leaves: an idle connection has none.
  *
- * The first block of a turn is cut from a slab that all outputs share, about as large as the last turn
- * needed: a fan-out of small frames to a thousand sockets touches kilobytes, not a block each. Further
- * blocks of the same turn are an output's own, so that one slow reader pins no more than one slab.
+ * The first block of a turn is cut from a slab that all outputs share, about as large as the last
+ * turn needed: a fan-out of small frames to a thousand sockets touches kilobytes, not a block each.
+ * Further blocks of the same turn are an output's own, so that one slow reader pins no more than
+ * one slab.
  */
 const SLAB_BYTES = 64 * 1024;
 const BLOCK_BYTES = 16 * 1024;
@@ -38,8 +39,8 @@ export class Output {
   readonly #gathered: () => void;
 
   /**
-   * `touched` is called for the first byte after each `take`; `gathered`, between two frames' parts,
-   * while more than 64 KiB wait: it may `take` them.
+   * `touched` is called for the first byte after each `take`; `gathered`, between two frames'
+   * parts, while more than 64 KiB wait: it may `take` them.
    */
   constructor(touched: () => void, gathered: () => void = nothing) {
     this.#touched = touched;
@@ -130,7 +131,10 @@ export class Output {
   }
 }
 
-/** A part of the shared slab. Its bounds are the lessee's: nobody can write into a neighbour's bytes. */
+/**
+ * A part of the shared slab. Its bounds are the lessee's: nobody can write into a neighbour's
+ * bytes.
+ */
 function lease(size: number): Buffer {
   if (slabUsed + size > slab.length) {
     slab = Buffer.allocUnsafeSlow(SLAB_BYTES);

@@ -1,7 +1,7 @@
 /**
  * The HTTP side of a gateway: health, metrics and an index; WebSocket upgrades come in on the same
- * server, but are the network's. The server does not listen: `Network.listenHttp` hands it its sockets,
- * so that connection limits, TLS and closing are those of every other protocol.
+ * server, but are the network's. The server does not listen: `Network.listenHttp` hands it its
+ * sockets, so that connection limits, TLS and closing are those of every other protocol.
  */
 import type { Server } from 'node:http';
 import { type FastifyInstance, fastify } from 'fastify';
@@ -18,7 +18,9 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 
 export interface HttpGateOptions {
-  /** What the gateway still waits for before it is of use, as `listeners`; none when it is ready. */
+  /**
+   * What the gateway still waits for before it is of use, as `listeners`; none when it is ready.
+   */
   readonly missing: () => readonly string[];
 }
 

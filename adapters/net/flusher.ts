@@ -1,7 +1,7 @@
 /**
- * One list of what was written to since the event loop's last round. It is flushed in the check phase,
- * after everything that one poll brought in was handled: one write per touched socket, over all of the
- * sockets that were read, instead of one per frame.
+ * One list of what was written to since the event loop's last round. It is flushed in the check
+ * phase, after everything that one poll brought in was handled: one write per touched socket, over
+ * all of the sockets that were read, instead of one per frame.
  */
 export interface Flushable {
   /** Must not throw. */

@@ -1,6 +1,6 @@
 /**
- * One listening port: accepts, secures where the port is TLS, and hands sockets on. What is beyond the
- * connection limit is closed at once.
+ * One listening port: accepts, secures where the port is TLS, and hands sockets on. What is beyond
+ * the connection limit is closed at once.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '../../core/clock.ts';

@@ -94,7 +94,10 @@ export class Network {
     });
   }
 
-  /** Serves WebSocket upgrades on an HTTP server. Where a client offers several, the first of `routes` wins. */
+  /**
+   * Serves WebSocket upgrades on an HTTP server. Where a client offers several, the first of
+   * `routes` wins.
+   */
   upgrade(server: HttpServer, routes: ReadonlyMap<string, UpgradeRoute>): void {
     const { limits } = this.#parts;
     const handshake = new WebSocketHandshake(routes.keys(), limits.messageBytesMax);

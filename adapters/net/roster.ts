@@ -1,4 +1,6 @@
-/** Every connected socket of every listener: their number is limited, and at the end none is left. */
+/**
+ * Every connected socket of every listener: their number is limited, and at the end none is left.
+ */
 import type { Socket } from 'node:net';
 import type { Clock } from '../../core/clock.ts';
 import type { Log } from '../../core/log.ts';

@@ -1,6 +1,6 @@
 /**
- * TLS for listeners and for upgrades within a connection (STARTTLS): certificate and key are read once,
- * at start; a mistake in them is a ConfigError that names the file.
+ * TLS for listeners and for upgrades within a connection (STARTTLS): certificate and key are read
+ * once, at start; a mistake in them is a ConfigError that names the file.
  */
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -28,8 +28,8 @@ export class TlsAcceptor {
   }
 
   /**
-   * Takes over a connected socket, with what it has buffered, for a handshake. The time it may take is
-   * the caller's to bound, by destroying the socket.
+   * Takes over a connected socket, with what it has buffered, for a handshake. The time it may take
+   * is the caller's to bound, by destroying the socket.
    */
   secure(plain: Socket, done: Secured): void {
     const ends = endsOf(plain);

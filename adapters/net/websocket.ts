@@ -1,6 +1,7 @@
 /**
  * WebSocket (RFC 6455) on the HTTP server, on any path: which protocol it carries is the client's
- * Sec-WebSocket-Protocol. Above it everything is as on TCP: the same transport, limits and counters.
+ * Sec-WebSocket-Protocol. Above it everything is as on TCP: the same transport, limits and
+ * counters.
  */
 import { isUtf8 } from 'node:buffer';
 import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http';
@@ -76,8 +77,9 @@ export function refuseUpgrade(socket: Duplex, status: number, sentence: string):
 }
 
 /**
- * Answers a request that asks for another upgrade than WebSocket as if it did not (RFC 9110 7.8), and
- * closes: node has let go of the connection. Java's HttpClient asks for h2c on every first request.
+ * Answers a request that asks for another upgrade than WebSocket as if it did not (RFC 9110 7.8),
+ * and closes: node has let go of the connection. Java's HttpClient asks for h2c on every first
+ * request.
  */
 export function answerWithoutUpgrade(
   server: Server,

@@ -1,6 +1,6 @@
 /**
- * What carries a transport's bytes: a TCP or TLS socket, or a WebSocket over one. A wire knows nothing
- * of limits, counters and protocols; `NetTransport` has these once for all wires.
+ * What carries a transport's bytes: a TCP or TLS socket, or a WebSocket over one. A wire knows
+ * nothing of limits, counters and protocols; `NetTransport` has these once for all wires.
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';

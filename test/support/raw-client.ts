@@ -1,6 +1,6 @@
 /**
- * A bare TCP (or TLS) client for tests: what it received so far is `received`, and waiting is always for
- * something that must arrive or a close, never for a time.
+ * A bare TCP (or TLS) client for tests: what it received so far is `received`, and waiting is
+ * always for something that must arrive or a close, never for a time.
  */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
@@ -50,7 +50,10 @@ export class RawClient {
     this.socket.write(bytes);
   }
 
-  /** Waits until what was received satisfies `predicate`, and returns it; rejects if the server closes first. */
+  /**
+   * Waits until what was received satisfies `predicate`, and returns it; rejects if the server
+   * closes first.
+   */
   async readUntil(predicate: (received: Buffer) => boolean): Promise<Buffer> {
     for (;;) {
       const received = this.received;
@@ -85,7 +88,9 @@ export class RawClient {
     this.#bytes = rest.length;
   }
 
-  /** Waits until the server has closed; answers the error that it ended with (ECONNRESET), if any. */
+  /**
+   * Waits until the server has closed; answers the error that it ended with (ECONNRESET), if any.
+   */
   async closed(): Promise<Error | null> {
     while (!this.#closed) await new Promise<void>((wake) => this.#waiting.push(wake));
     return this.#error;

@@ -96,7 +96,7 @@ describe('GET /health', () => {
 });
 
 describe('GET /metrics', () => {
-  it('shows counters by protocol and totals of the broker under the names RabbitMQ has', async () => {
+  it('shows counters by protocol and totals under the names RabbitMQ has', async () => {
     const { port, world } = await open();
     const counters = world.meter.protocol('mqtt');
     counters.received = 7;

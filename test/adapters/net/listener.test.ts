@@ -94,7 +94,7 @@ describe('a listener', () => {
     await expect(opened).rejects.toThrow('listeners[0].tls: needs a certificate');
   });
 
-  it('closes what comes beyond the connection limit, over all listeners, and says so once', async () => {
+  it('closes what comes beyond the limit of all listeners, and says so once', async () => {
     const world = network({ connectionsMax: 2 });
     const gate = new RecordingGate(echo);
     const first = await world.listen(gate);
@@ -126,7 +126,7 @@ describe('a listener', () => {
     expect((await client.read(2)).toString()).toBe('on');
   });
 
-  it('waits at the end for the clients to go, and destroys what is left after the grace', async () => {
+  it('waits for the clients to go, and destroys what is left after the grace', async () => {
     const world = network();
     const gate = new RecordingGate();
     const listener = await world.listen(gate);

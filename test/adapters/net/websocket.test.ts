@@ -208,7 +208,7 @@ describe('a transport over WebSocket', () => {
     expect(await connection.ended()).toBeNull();
   });
 
-  it('hands over nothing while held, not even messages of the same read, and keeps their order', async () => {
+  it('hands over nothing while held, not even of the same read, and keeps the order', async () => {
     const { port, bytes } = await open();
     const client = await openClient(port, ['mqtt']);
     const connection = await bytes.connection();
