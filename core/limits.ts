@@ -31,6 +31,8 @@ export const DEFAULT_LIMITS = {
   nameBytesMax: 255,
   /** Channels per AMQP connection. */
   amqpChannelsMax: 2047,
+  /** Consumers per AMQP channel. */
+  amqpConsumersMax: 65_536,
   /** AMQP frame size offered, in bytes. */
   amqpFrameBytesMax: 131_072,
   /** Heartbeat offered to AMQP clients, in seconds. */
