@@ -1,0 +1,265 @@
+/**
+ * AMQP 0-9-1's properties as the neutral view, and any message's as AMQP properties.
+ *
+ * Native bytes are a content header's flags and property list as received. A message of our own that
+ * the broker annotated (dead letters, a removed BCC header) keeps every byte but its headers and its
+ * spent expiration; a foreign one is written from the neutral view. What does not fit a short string
+ * of 255 bytes travels whole in a header of its own (`x-message-id`), which reading restores.
+ */
+import { addressFromReplyKey, addressToReplyKey, fitKey } from '../../core/address.ts';
+import { correlationFrom, ROUTING_KEY_HEADER } from '../../core/envelope.ts';
+import {
+  type Format,
+  type Headers,
+  type HeaderTable,
+  type HeaderValue,
+  header,
+  type Message,
+  type Properties,
+} from '../../core/message.ts';
+import { eachProperty, Property } from './properties.ts';
+import { decodeEntries, entriesBytes, writeEntries } from './table.ts';
+
+export const RETAIN_HEADER = 'x-retain';
+const CORRELATION_HEADER = 'x-correlation-id';
+/** Headers whose names no AMQP table takes: a list of tables of name and value. */
+const LONG_HEADERS = 'x-long-headers';
+const NAME_BYTES_MAX = 255;
+
+/**
+ * Marks a correlation id that is bytes: text clients echo a short string faithfully, but not bytes that
+ * are no text, and an answer with a damaged correlation id is lost.
+ */
+const BYTES_PREFIX = 'amq.bytes:';
+
+type TextName = 'contentType' | 'contentEncoding' | 'messageId' | 'type' | 'userId' | 'appId';
+const TEXTS: readonly (readonly [property: number, name: TextName, header: string])[] = [
+  [Property.CONTENT_TYPE, 'contentType', 'x-content-type'],
+  [Property.CONTENT_ENCODING, 'contentEncoding', 'x-content-encoding'],
+  [Property.MESSAGE_ID, 'messageId', 'x-message-id'],
+  [Property.TYPE, 'type', 'x-type'],
+  [Property.USER_ID, 'userId', 'x-user-id'],
+  [Property.APP_ID, 'appId', 'x-app-id'],
+];
+const TEXT_NAMES = new Map(TEXTS.map(([property, name]) => [property, name]));
+const REPLY_HEADER = 'x-reply-to';
+
+export const amqpFormat: Format = { name: 'amqp091', read, write };
+
+function read(message: Message): Properties {
+  return parse(message, []);
+}
+
+/** `taken` gets the headers that are not the user's own but stand for something else. */
+function parse(message: Message, taken: [string, HeaderValue][]): Properties {
+  const native = message.native;
+  const properties: Properties = { headers: [] };
+  let headers: Headers = [];
+  eachProperty(native, (property, start, end) => {
+    const name = TEXT_NAMES.get(property);
+    if (name !== undefined) {
+      properties[name] = native.toString('utf8', start + 1, end);
+    } else if (property === Property.HEADERS) {
+      headers = decodeEntries(native, start + 4, end);
+    } else if (property === Property.CORRELATION_ID) {
+      properties.correlationId = correlation(Buffer.from(native.subarray(start + 1, end)));
+    } else if (property === Property.REPLY_TO) {
+      properties.replyTo = addressFromReplyKey(native.toString('utf8', start + 1, end));
+    } else if (property === Property.TIMESTAMP) {
+      properties.timestamp = Number(native.readBigUInt64BE(start));
+    }
+  });
+  properties.headers = restore(headers, properties, message.retain, taken);
+  return properties;
+}
+
+function correlation(bytes: Buffer): string | Buffer {
+  const id = correlationFrom(bytes);
+  if (typeof id !== 'string' || !id.startsWith(BYTES_PREFIX)) return id;
+  const text = id.slice(BYTES_PREFIX.length);
+  const decoded = Buffer.from(text, 'base64url');
+  return decoded.toString('base64url') === text ? decoded : id;
+}
+
+/** Puts back what stood in headers for want of room; answers the headers that are the user's own. */
+function restore(
+  headers: Headers,
+  properties: Properties,
+  retain: boolean,
+  taken: [string, HeaderValue][],
+): Headers {
+  let own: [string, HeaderValue][] | null = null;
+  for (const [index, [name, value]] of headers.entries()) {
+    // Names of ours all begin so: a quick way past everybody else's.
+    if (!name.startsWith('x-') || !restored(name, value, properties, retain)) {
+      own?.push([name, value]);
+      continue;
+    }
+    own ??= headers.slice(0, index).map(([held, kept]) => [held, kept]);
+    if (name === LONG_HEADERS) own.push(...longHeaders(value));
+    else taken.push([name, value]);
+  }
+  return own ?? headers;
+}
+
+function restored(
+  name: string,
+  value: HeaderValue,
+  properties: Properties,
+  retain: boolean,
+): boolean {
+  if (name === RETAIN_HEADER) return retain && value === true;
+  if (name === LONG_HEADERS) return Array.isArray(value);
+  if (name === CORRELATION_HEADER) return restoreCorrelation(value, properties);
+  if (typeof value !== 'string' || !isLong(value)) return false;
+  if (name === REPLY_HEADER) {
+    properties.replyTo ??= addressFromReplyKey(value);
+    return true;
+  }
+  const text = TEXTS.find(([, , header]) => header === name);
+  if (text === undefined) return false;
+  properties[text[1]] ??= value;
+  return true;
+}
+
+function restoreCorrelation(value: HeaderValue, properties: Properties): boolean {
+  const { correlationId } = properties;
+  if (typeof value === 'string' && isLong(value)) {
+    properties.correlationId ??= value;
+    return true;
+  }
+  if (!Buffer.isBuffer(value)) return false;
+  // Beside an id that is another one it is a header of the user's own.
+  if (correlationId === undefined) properties.correlationId = value;
+  return properties.correlationId === value || sameBytes(correlationId, value);
+}
+
+function sameBytes(id: string | Buffer | undefined, bytes: Buffer): boolean {
+  return Buffer.isBuffer(id) && id.equals(bytes);
+}
+
+function longHeaders(list: HeaderValue): [string, HeaderValue][] {
+  const headers: [string, HeaderValue][] = [];
+  for (const item of Array.isArray(list) ? (list as readonly HeaderValue[]) : []) {
+    if (!(item instanceof Map)) continue;
+    const table = item as HeaderTable;
+    const name = table.get('name');
+    if (typeof name === 'string') headers.push([name, table.get('value') ?? null]);
+  }
+  return headers;
+}
+
+function write(message: Message, now: number): Buffer {
+  return message.format === amqpFormat ? patched(message) : converted(message, now);
+}
+
+/** Our own message with the broker's notes: headers anew, everything else byte for byte. */
+function patched(message: Message): Buffer {
+  const native = message.native;
+  const taken: [string, HeaderValue][] = [];
+  parse(message, taken);
+  const headers = fittingHeaders(message.properties.headers);
+  headers.push(...taken);
+  const values = new Map<number, Buffer>();
+  eachProperty(native, (property, start, end) => {
+    values.set(property, native.subarray(start, end));
+  });
+  values.delete(Property.HEADERS);
+  if (headers.length > 0) values.set(Property.HEADERS, table(headers));
+  // A dead letter does not expire again: RabbitMQ notes the expiration in x-death and takes it out.
+  if (message.expiresAt === 0) values.delete(Property.EXPIRATION);
+  return assemble(values);
+}
+
+/** A message of another protocol. */
+function converted(message: Message, now: number): Buffer {
+  const properties = message.properties;
+  const values = new Map<number, Buffer>();
+  const headers: [string, HeaderValue][] = [];
+  const put = (property: number, header: string, text: string | undefined): void => {
+    if (text === undefined) return;
+    if (isLong(text)) headers.push([header, text]);
+    else values.set(property, shortString(text));
+  };
+  for (const [property, name, header] of TEXTS) put(property, header, properties[name]);
+  const { correlationId, replyTo, timestamp } = properties;
+  if (Buffer.isBuffer(correlationId)) {
+    const text = `${BYTES_PREFIX}${correlationId.toString('base64url')}`;
+    if (!isLong(text)) values.set(Property.CORRELATION_ID, shortString(text));
+    headers.push([CORRELATION_HEADER, correlationId]);
+  } else {
+    put(Property.CORRELATION_ID, CORRELATION_HEADER, correlationId);
+  }
+  if (replyTo !== undefined) put(Property.REPLY_TO, REPLY_HEADER, addressToReplyKey(replyTo));
+  if (timestamp !== undefined) values.set(Property.TIMESTAMP, longLong(timestamp));
+  values.set(Property.DELIVERY_MODE, Buffer.from([message.durable ? 2 : 1]));
+  if (message.priority > 0) values.set(Property.PRIORITY, Buffer.from([message.priority]));
+  if (message.expiresAt > 0) {
+    const remainingMs = Math.max(0, message.expiresAt - now);
+    values.set(Property.EXPIRATION, shortString(String(remainingMs)));
+  }
+  headers.push(...fittingHeaders(properties.headers));
+  if (message.retain) headers.push([RETAIN_HEADER, true]);
+  if (isLong(message.routingKey) && header(properties.headers, ROUTING_KEY_HEADER) === undefined)
+    headers.push([ROUTING_KEY_HEADER, message.routingKey]);
+  if (headers.length > 0) values.set(Property.HEADERS, table(headers));
+  return assemble(values);
+}
+
+/** The user's headers, those with names that are too long for a table gathered in one. */
+function fittingHeaders(headers: Headers): [string, HeaderValue][] {
+  const fitting: [string, HeaderValue][] = [];
+  const long: HeaderTable[] = [];
+  for (const [name, value] of headers) {
+    if (isLong(name)) long.push(longHeader(name, value));
+    else fitting.push([name, value]);
+  }
+  if (long.length > 0) fitting.push([LONG_HEADERS, long]);
+  return fitting;
+}
+
+function longHeader(name: string, value: HeaderValue): HeaderTable {
+  return new Map<string, HeaderValue>([
+    ['name', name],
+    ['value', value],
+  ]);
+}
+
+/** A routing key as a method's field: the beginning of one that is too long, whose whole is in a header. */
+export function shortKey(routingKey: string): string {
+  // 85 characters take 255 bytes at most.
+  return routingKey.length <= 85 ? routingKey : fitKey(routingKey);
+}
+
+function assemble(values: ReadonlyMap<number, Buffer>): Buffer {
+  let flags = 0;
+  for (const property of values.keys()) flags |= property;
+  const parts: Buffer[] = [Buffer.from([flags >> 8, flags & 0xff])];
+  const inOrder = [...values].sort(([a], [b]) => b - a);
+  for (const [, value] of inOrder) parts.push(value);
+  return Buffer.concat(parts);
+}
+
+function table(headers: Headers): Buffer {
+  const bytes = entriesBytes(headers);
+  const encoded = Buffer.allocUnsafe(4 + bytes);
+  encoded.writeUInt32BE(bytes, 0);
+  writeEntries(headers, encoded, 4);
+  return encoded;
+}
+
+function shortString(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([Buffer.from([bytes.length]), bytes]);
+}
+
+function longLong(seconds: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  const whole = Number.isFinite(seconds) ? BigInt(Math.trunc(seconds)) : 0n;
+  bytes.writeBigUInt64BE(BigInt.asUintN(64, whole), 0);
+  return bytes;
+}
+
+function isLong(text: string): boolean {
+  return text.length > 85 && Buffer.byteLength(text) > NAME_BYTES_MAX;
+}

@@ -1,0 +1,168 @@
+/** Makes the core's message of what an AMQP client published, and refuses what RabbitMQ refuses. */
+import type { Principal } from '../../core/auth.ts';
+import { plain } from '../../core/envelope.ts';
+import {
+  type Death,
+  type Headers,
+  type HeaderTable,
+  type HeaderValue,
+  header,
+  Message,
+  type Trail,
+} from '../../core/message.ts';
+import { AmqpError, preconditionFailed } from './errors.ts';
+import { amqpFormat, RETAIN_HEADER } from './format.ts';
+import { parseExpiration, type Skim } from './properties.ts';
+import { decodeEntries, Notable } from './table.ts';
+import { Reply } from './wire.ts';
+
+/** May publish in another user's name. */
+const IMPERSONATOR_TAG = 'impersonator';
+
+/** What of a content header the message itself carries; kept between a header frame and the last body frame. */
+export interface Envelope {
+  readonly native: Buffer;
+  readonly durable: boolean;
+  readonly priority: number;
+  /** -1: none. */
+  readonly ttlMs: number;
+  readonly retain: boolean;
+  readonly copies: readonly string[] | null;
+  readonly trail: Trail | null;
+}
+
+/** Properties that are so usual that their bytes need not be kept per message: none, and a delivery mode. */
+const NOTHING = Buffer.from([0, 0]);
+const TRANSIENT = Buffer.from([0x10, 0, 1]);
+const PERSISTENT = Buffer.from([0x10, 0, 2]);
+
+function usual(native: Buffer, durable: boolean): Envelope {
+  return {
+    native,
+    durable,
+    priority: 0,
+    ttlMs: -1,
+    retain: false,
+    copies: null,
+    trail: null,
+  };
+}
+
+const USUAL_NOTHING = usual(NOTHING, false);
+const USUAL_TRANSIENT = usual(TRANSIENT, false);
+const USUAL_PERSISTENT = usual(PERSISTENT, true);
+
+/** The envelope of properties that are one of the usual ones, or null. */
+export function usualEnvelope(buffer: Buffer, start: number, end: number): Envelope | null {
+  if (end - start === 2 && buffer[start] === 0 && buffer[start + 1] === 0) return USUAL_NOTHING;
+  if (end - start !== 3 || buffer[start] !== 0x10 || buffer[start + 1] !== 0) return null;
+  if (buffer[start + 2] === 2) return USUAL_PERSISTENT;
+  return buffer[start + 2] === 1 ? USUAL_TRANSIENT : null;
+}
+
+/** The envelope of properties in `buffer`, whose checked places are `at`; `native` is what is kept of them. */
+export function envelope(buffer: Buffer, at: Skim, native: Buffer, principal: Principal): Envelope {
+  if (at.userIdEnd > 0) checkUser(buffer.toString('utf8', at.userIdStart, at.userIdEnd), principal);
+  const ttlMs =
+    at.expirationEnd > 0
+      ? parseExpiration(buffer.toString('latin1', at.expirationStart, at.expirationEnd))
+      : -1;
+  const { durable, priority, notable } = at;
+  if (notable === Notable.NONE)
+    return { native, durable, priority, ttlMs, retain: false, copies: null, trail: null };
+  const headers = decodeEntries(buffer, at.headersStart, at.headersEnd);
+  const copies = [...routes(headers, 'CC'), ...routes(headers, 'BCC')];
+  const deaths = (notable & Notable.DEATH) === 0 ? [] : deathsOf(headers);
+  const hidden = (notable & Notable.BCC) === 0 ? [] : ['BCC'];
+  return {
+    native,
+    durable,
+    priority,
+    ttlMs,
+    retain: header(headers, RETAIN_HEADER) === true,
+    copies: copies.length > 0 ? copies : null,
+    trail: deaths.length + hidden.length > 0 ? { deaths, hidden } : null,
+  };
+}
+
+export function messageOf(
+  said: Envelope,
+  body: Buffer,
+  exchange: string,
+  routingKey: string,
+  now: number,
+): Message {
+  return new Message(
+    amqpFormat,
+    said.native,
+    body,
+    exchange,
+    routingKey,
+    said.durable,
+    said.priority,
+    said.ttlMs < 0 ? 0 : now + said.ttlMs,
+    now,
+    said.retain,
+    said.copies,
+    said.trail,
+  );
+}
+
+function checkUser(claimed: string, principal: Principal): void {
+  if (claimed === principal.name || principal.tags.includes(IMPERSONATOR_TAG)) return;
+  throw new AmqpError(
+    Reply.PRECONDITION_FAILED,
+    `user_id property set to '${claimed}' but authenticated user was '${principal.name}'`,
+  );
+}
+
+/** Further routing keys that the sender selected. */
+function routes(headers: Headers, name: string): string[] {
+  const value = header(headers, name);
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) {
+    throw preconditionFailed(
+      `invalid message: {unacceptable_type_in_header,"${name}"}: an array is expected`,
+    );
+  }
+  return (value as readonly HeaderValue[]).filter((route) => typeof route === 'string');
+}
+
+const REASONS: readonly Death['reason'][] = ['rejected', 'expired', 'maxlen', 'delivery_limit'];
+
+/**
+ * The dead-letter history of a message that a consumer published again with the headers that it came
+ * with, as retry queues do: RabbitMQ goes on counting. None where it is not of RabbitMQ's form.
+ */
+function deathsOf(headers: Headers): readonly Death[] {
+  const list = header(headers, 'x-death');
+  if (!Array.isArray(list)) return [];
+  const deaths: Death[] = [];
+  for (const item of list as readonly HeaderValue[]) {
+    const death = item instanceof Map ? deathOf(item as HeaderTable) : null;
+    if (death === null) return [];
+    deaths.push(death);
+  }
+  return deaths;
+}
+
+function deathOf(table: HeaderTable): Death | null {
+  const queue = table.get('queue');
+  const reason = REASONS.find((known) => known === table.get('reason'));
+  const count = plain(table.get('count') ?? 1);
+  const time = table.get('time');
+  const exchange = table.get('exchange');
+  const keys = table.get('routing-keys');
+  const expiration = table.get('original-expiration');
+  if (typeof queue !== 'string' || typeof exchange !== 'string') return null;
+  if (reason === undefined || typeof count !== 'number' || !Array.isArray(keys)) return null;
+  return {
+    queue,
+    reason,
+    count,
+    time: time instanceof Date ? time.getTime() : 0,
+    exchange,
+    routingKeys: (keys as readonly HeaderValue[]).filter((key) => typeof key === 'string'),
+    originalExpiration: typeof expiration === 'string' ? expiration : null,
+  };
+}
