@@ -1,0 +1,262 @@
+/**
+ * Message properties as STOMP writes them. Native bytes are one byte of flags, then the SEND frame's
+ * header lines as they were received, each ended by LF, without what was meant for the broker alone
+ * (destination, receipt, content-length and the like). A message that stays on STOMP is delivered
+ * with exactly these lines.
+ *
+ * A header that has a meaning here, but is only a user header where it comes from, is prefixed
+ * `x-user-`, and loses the prefix on its way back.
+ */
+import { correlationFrom, correlationText, fromStrings, toStrings } from '../../core/envelope.ts';
+import type { Address, Format, Message, Properties } from '../../core/message.ts';
+import { type Frame, type HeaderName, headerName } from './codec.ts';
+import { destinationOf, replyAddress } from './destination.ts';
+import { REPLY_TO } from './names.ts';
+import { escapeName, escapeText, unescapeText, type Version } from './text.ts';
+
+const VERSION_BITS = 3;
+/** The publisher's protocol says that the body is text: on STOMP, neither a length nor a type. */
+const TEXT = 4;
+/** …or that it is not. */
+const NOT_TEXT = 8;
+
+const USER_PREFIX = 'x-user-';
+
+/** Headers of the frame itself: never the message's. By length, for the hot path. */
+const NOISE: readonly (readonly HeaderName[])[] = byLength([
+  'destination',
+  'receipt',
+  'content-length',
+  'transaction',
+  'message-id',
+  'subscription',
+  'ack',
+  'redelivered',
+  'mandatory',
+]);
+
+/** Headers that are properties, or fields of the Message. */
+const STANDARD = new Set([
+  'content-type',
+  'content-encoding',
+  'correlation-id',
+  'correlation-id-encoding',
+  'reply-to',
+  'amqp-message-id',
+  'timestamp',
+  'type',
+  'user-id',
+  'app-id',
+  'priority',
+  'persistent',
+  'expires',
+  'expiration',
+  'retain',
+]);
+
+const RESERVED = new Set(['', ...STANDARD, ...NOISE.flat().map((name) => name.toString('latin1'))]);
+
+export const stompFormat: Format = {
+  name: 'stomp',
+
+  read(message: Message): Properties {
+    const { native } = message;
+    const flags = native[0] ?? 0;
+    const users: [string, string][] = [];
+    const standard = new Map<string, string>();
+    for (const [name, value] of nativeHeaders(native)) {
+      if (STANDARD.has(name) && !standard.has(name)) standard.set(name, value);
+      else users.push([unprefixed(name), value]);
+    }
+    const text = (flags & TEXT) !== 0 ? true : (flags & NOT_TEXT) !== 0 ? false : undefined;
+    const properties: Properties = { headers: [], text };
+    const kept = readStandard(properties, standard);
+    properties.headers = fromStrings([...users, ...kept]);
+    return properties;
+  },
+
+  write(message: Message, now: number): Buffer {
+    const { properties } = message;
+    let lines = '';
+    const add = (name: string, value: string | undefined): void => {
+      if (value !== undefined) lines += `${escapeName(name, 2)}:${escapeText(value, 2)}\n`;
+    };
+    add('content-type', properties.contentType);
+    add('content-encoding', properties.contentEncoding);
+    if (message.durable) add('persistent', 'true');
+    if (message.priority > 0) add('priority', String(message.priority));
+    if (properties.correlationId !== undefined) {
+      const { text, bytes } = correlationText(properties.correlationId);
+      add('correlation-id', text);
+      if (bytes) add('correlation-id-encoding', 'base64');
+    }
+    if (properties.replyTo !== undefined) add('reply-to', replyDestination(properties.replyTo));
+    if (message.expiresAt > 0) {
+      add('expiration', String(Math.max(0, message.expiresAt - now)));
+      add('expires', String(message.expiresAt));
+    }
+    add('amqp-message-id', properties.messageId);
+    if (properties.timestamp !== undefined) add('timestamp', String(properties.timestamp));
+    add('type', properties.type);
+    add('user-id', properties.userId);
+    add('app-id', properties.appId);
+    if (message.retain) add('retain', 'true');
+    for (const [name, value] of toStrings(properties.headers)) add(prefixed(name), value);
+    const text = properties.text === undefined ? 0 : properties.text ? TEXT : NOT_TEXT;
+    return withFlags(2 | text, lines);
+  },
+};
+
+/** The native bytes of a SEND frame; `replyTo` replaces its reply-to header where not null. */
+export function nativeOf(frame: Frame, replyTo: string | null): Buffer {
+  const { bytes, base, lines } = frame;
+  const count = frame.headerCount;
+  const reply =
+    replyTo === null ? null : Buffer.from(`reply-to:${escapeText(replyTo, frame.version)}`);
+  let size = 1 + (reply === null ? 0 : reply.length + 1);
+  for (let index = 0; index < count; index++) size += lineBytes(frame, index);
+  // Pooled for ordinary sizes: a queue that keeps the message detaches it (Message.own).
+  const native = Buffer.allocUnsafe(size);
+  native[0] = frame.version | (textual(frame) ? TEXT : 0);
+  let at = 1;
+  for (let index = 0; index < count; index++) {
+    const start = lines[index * 3] as number;
+    const colon = lines[index * 3 + 1] as number;
+    if (isNoise(bytes, base + start, colon - start)) continue;
+    if (reply !== null && isName(bytes, base + start, colon - start, REPLY_TO)) continue;
+    for (let from = start; from <= colon; from++) native[at++] = bytes[base + from] as number;
+    const end = lines[index * 3 + 2] as number;
+    for (let from = frame.valueStart(index); from < end; from++)
+      native[at++] = bytes[base + from] as number;
+    native[at++] = 10;
+  }
+  if (reply !== null) {
+    native.set(reply, at);
+    at += reply.length;
+    native[at++] = 10;
+  }
+  return native.subarray(0, at);
+}
+
+/** Which version's escapes the lines of native bytes are written with. */
+export function nativeVersion(native: Buffer): Version {
+  return ((native[0] ?? 0) & VERSION_BITS) as Version;
+}
+
+/** The same headers in another version's escapes. */
+export function transcoded(native: Buffer, version: Version): Buffer {
+  let lines = '';
+  for (const [name, value] of nativeHeaders(native)) {
+    lines += `${escapeName(name, version)}:${escapeText(value, version)}\n`;
+  }
+  return withFlags(((native[0] ?? 0) & ~VERSION_BITS) | version, lines);
+}
+
+/** Header lines of native bytes, in order, decoded. */
+function nativeHeaders(native: Buffer): [name: string, value: string][] {
+  const version = nativeVersion(native);
+  const headers: [string, string][] = [];
+  for (let start = 1; start < native.length; ) {
+    const end = native.indexOf(10, start);
+    const stop = end < 0 ? native.length : end;
+    const line = native.toString('utf8', start, stop);
+    const colon = line.indexOf(':');
+    const name = unescapeText(line.slice(0, colon), version);
+    headers.push([name, unescapeText(line.slice(colon + 1), version)]);
+    start = stop + 1;
+  }
+  return headers;
+}
+
+/** Fills in properties; answers the headers that have a property's name but not its form. */
+function readStandard(
+  properties: Properties,
+  standard: ReadonlyMap<string, string>,
+): [name: string, value: string][] {
+  properties.contentType = standard.get('content-type');
+  properties.contentEncoding = standard.get('content-encoding');
+  properties.messageId = standard.get('amqp-message-id');
+  properties.type = standard.get('type');
+  properties.userId = standard.get('user-id');
+  properties.appId = standard.get('app-id');
+  const replyTo = standard.get('reply-to');
+  if (replyTo !== undefined) properties.replyTo = replyAddress(replyTo);
+  const correlation = standard.get('correlation-id');
+  const encoding = standard.get('correlation-id-encoding');
+  if (correlation !== undefined) {
+    properties.correlationId =
+      encoding === 'base64' ? correlationFrom(Buffer.from(correlation, 'base64')) : correlation;
+  }
+  const timestamp = standard.get('timestamp');
+  if (timestamp === undefined) return [];
+  if (!/^\d{1,15}$/.test(timestamp)) return [['timestamp', timestamp]];
+  // ActiveMQ's and JMS's timestamps are milliseconds; as seconds they would lie beyond the year 5000.
+  const number = Number(timestamp);
+  properties.timestamp = number >= 1e11 ? Math.floor(number / 1000) : number;
+  return [];
+}
+
+/** An address in the form that STOMP clients SEND to. Broker-named queues cannot be declared again. */
+function replyDestination(address: Address): string {
+  if (address.exchange === '' && /^amq\./.test(address.routingKey))
+    return `/reply-queue/${address.routingKey}`;
+  return destinationOf(address.exchange, address.routingKey);
+}
+
+function prefixed(name: string): string {
+  return isReserved(name) ? USER_PREFIX + name : name;
+}
+
+function unprefixed(name: string): string {
+  return name.startsWith(USER_PREFIX) && isReserved(name.slice(USER_PREFIX.length))
+    ? name.slice(USER_PREFIX.length)
+    : name;
+}
+
+function isReserved(name: string): boolean {
+  let bare = name;
+  while (bare.startsWith(USER_PREFIX)) bare = bare.slice(USER_PREFIX.length);
+  return RESERVED.has(bare);
+}
+
+const CONTENT_LENGTH = headerName('content-length');
+const CONTENT_TYPE = headerName('content-type');
+
+/** JMS's rule, which STOMP brokers share: without a length the body is text. */
+function textual(frame: Frame): boolean {
+  return !frame.has(CONTENT_LENGTH) && !frame.has(CONTENT_TYPE);
+}
+
+/** What a line takes at most. */
+function lineBytes(frame: Frame, index: number): number {
+  return (frame.lines[index * 3 + 2] as number) - (frame.lines[index * 3] as number) + 1;
+}
+
+function isNoise(bytes: Buffer, start: number, length: number): boolean {
+  const candidates = NOISE[length];
+  if (candidates === undefined) return false;
+  for (const name of candidates) if (isName(bytes, start, length, name)) return true;
+  return false;
+}
+
+function isName(bytes: Buffer, start: number, length: number, name: HeaderName): boolean {
+  if (length !== name.length) return false;
+  for (let at = 0; at < length; at++) if (bytes[start + at] !== name[at]) return false;
+  return true;
+}
+
+function byLength(names: readonly string[]): HeaderName[][] {
+  const table: HeaderName[][] = [];
+  for (const name of names) {
+    while (table.length <= name.length) table.push([]);
+    table[name.length]?.push(headerName(name));
+  }
+  return table;
+}
+
+function withFlags(flags: number, lines: string): Buffer {
+  const bytes = Buffer.allocUnsafe(1 + Buffer.byteLength(lines));
+  bytes[0] = flags;
+  bytes.write(lines, 1, 'utf8');
+  return bytes;
+}

@@ -1,0 +1,26 @@
+/** The `stomp:` section of the configuration. */
+import { z } from 'zod';
+import { parseSection } from '../../core/config.ts';
+import type { Dialect } from './destination.ts';
+
+export interface StompOptions {
+  /** Where clients go whose `host` header names no vhost. */
+  readonly vhost: string;
+  /** How destinations are read, where a listener does not say otherwise. */
+  readonly dialect: Dialect;
+  /** Who clients are that send no login; null: they are refused. */
+  readonly defaultUser: string | null;
+}
+
+const schema = z
+  .strictObject({
+    vhost: z.string().min(1).default('/'),
+    dialect: z.enum(['rabbitmq', 'activemq']).default('rabbitmq'),
+    default_user: z.string().min(1).nullable().default(null),
+  })
+  .prefault({});
+
+export function stompOptions(section: unknown): StompOptions {
+  const { vhost, dialect, default_user } = parseSection(schema, section, 'stomp');
+  return { vhost, dialect, defaultUser: default_user };
+}

@@ -1,0 +1,485 @@
+/**
+ * The sending half of a connection: SEND, its receipts, and transactions. A SEND's receipt is sent when
+ * the message's fate is known; within a transaction that is after COMMIT, as on RabbitMQ (ActiveMQ
+ * answers at once), and ABORT answers what it discards.
+ */
+import {
+  type Eventually,
+  Fate,
+  Outcome,
+  type Publisher,
+  type PublisherEvents,
+  type TransactedPublish,
+  type TransactedSettle,
+} from '../../core/engine.ts';
+import { BrokerError } from '../../core/errors.ts';
+import { Message } from '../../core/message.ts';
+import type { ProtocolCounters } from '../../core/meter.ts';
+import { booleanHeader, describesQueue, queueSpec } from './arguments.ts';
+import type { Frame } from './codec.ts';
+import { type Consuming, missingDestination, parse, type Settlement } from './consuming.ts';
+import { type Destination, TOPIC_EXCHANGE, unusable } from './destination.ts';
+import { StompError } from './errors.ts';
+import { nativeOf, stompFormat } from './format.ts';
+import type { Link } from './link.ts';
+import * as names from './names.ts';
+
+/** What is told when a message's fate is known. */
+interface Pending {
+  readonly receipt: string | null;
+  readonly mandatory: boolean;
+  /** What it is one of several messages of: a COMMIT, a SEND to a composite. */
+  readonly group: Group | null;
+}
+
+/** A receipt that waits for several messages. */
+interface Group {
+  readonly receipt: string;
+  left: number;
+}
+
+interface Transaction {
+  readonly publishes: { readonly message: Message; readonly pending: Pending }[];
+  readonly settlements: Settlement[];
+}
+
+/** Where a message goes, as far as it can be said without its frame. */
+interface Target {
+  readonly exchange: string;
+  readonly routingKey: string;
+  /** A queue to declare where it is missing. */
+  readonly queue: string | null;
+}
+
+/** Destinations that a connection remembers the meaning of. */
+const TARGETS_REMEMBERED_MAX = 1024;
+const PRIORITY_MAX = 255;
+
+export class Publishing implements PublisherEvents {
+  readonly #link: Link;
+  readonly #consuming: Consuming;
+  readonly #counters: ProtocolCounters;
+  readonly #publisher: Publisher;
+  readonly #targets = new Map<string, readonly Target[]>();
+  readonly #transactions = new Map<string, Transaction>();
+  readonly #pending = new Map<number, Pending>();
+  #transacted = 0;
+  #lastTag = 0;
+  #held = false;
+  #idle: (() => void) | null = null;
+
+  constructor(link: Link, consuming: Consuming) {
+    this.#link = link;
+    this.#consuming = consuming;
+    this.#counters = link.context.meter.protocol('stomp');
+    this.#publisher = link.session.publisher(this);
+  }
+
+  /** Whether input is held because a queue or the memory is full. */
+  get held(): boolean {
+    return this.#held;
+  }
+
+  send(frame: Frame): void {
+    const link = this.#link;
+    const text = frame.get(names.DESTINATION);
+    if (text === undefined) throw missingDestination('SEND');
+    if (link.dialect === 'rabbitmq') this.#check(frame);
+    const transaction = this.#transactionOf(frame);
+    const reply = frame.get(names.REPLY_TO);
+    this.#targetsOf(text, (targets) => {
+      // A temporary name is this connection's only: others need the real one.
+      if (reply?.startsWith('/temp-')) {
+        this.#realReply(reply, (real) => this.#publishAll(frame, targets, transaction, real));
+      } else this.#publishAll(frame, targets, transaction, null);
+    });
+  }
+
+  /** ACK and NACK: at once, or with their transaction. */
+  acknowledge(frame: Frame): void {
+    const transaction = this.#transactionOf(frame);
+    const settlement = this.#consuming.settlement(frame);
+    if (transaction === null) {
+      this.#consuming.settle(settlement);
+      return;
+    }
+    this.#grow(settlement.numbers.length);
+    transaction.settlements.push(settlement);
+  }
+
+  begin(frame: Frame): void {
+    const name = transactionName(frame);
+    if (this.#transactions.has(name)) {
+      throw new StompError('Bad transaction', `Transaction already begun: ${name}\n`);
+    }
+    if (this.#transactions.size >= this.#link.context.limits.stompSubscriptionsMax) {
+      throw new StompError('Transaction limit exceeded', 'Too many concurrent transactions\n');
+    }
+    this.#transactions.set(name, { publishes: [], settlements: [] });
+  }
+
+  commit(frame: Frame): void {
+    const link = this.#link;
+    const transaction = this.#end(frame);
+    const receipt = frame.get(names.RECEIPT);
+    const group = receipt === undefined ? null : { receipt, left: 1 };
+    const publishes: TransactedPublish[] = [];
+    for (const { message, pending } of transaction.publishes) {
+      if (group !== null) group.left++;
+      const each = group === null ? pending : { ...pending, group };
+      publishes.push({ message, tag: this.#expect(each), mandatory: pending.mandatory });
+    }
+    const settles: TransactedSettle[] = [];
+    for (const { deliveries, outcome } of transaction.settlements) {
+      if (outcome === Outcome.ACCEPT) this.#counters.acknowledged += deliveries.length;
+      for (const delivery of deliveries) settles.push({ delivery, outcome });
+    }
+    this.#counters.received += publishes.length;
+    link.run(
+      () => link.session.commit(publishes, settles, this),
+      () => {
+        if (group !== null) this.#answer(group);
+      },
+    );
+  }
+
+  abort(frame: Frame): void {
+    const transaction = this.#end(frame);
+    for (const settlement of transaction.settlements) this.#consuming.restore(settlement);
+    for (const { pending } of transaction.publishes) {
+      if (pending.group !== null) this.#answer(pending.group);
+      this.#link.receipt(pending.receipt ?? undefined);
+    }
+    this.#link.receipt(frame.get(names.RECEIPT));
+  }
+
+  /** Calls `done` when nothing is unsettled any more, at once where nothing is. */
+  whenIdle(done: () => void): void {
+    if (this.#pending.size === 0) done();
+    else this.#idle = done;
+  }
+
+  close(): void {
+    this.#publisher.close();
+    this.#pending.clear();
+    this.#transactions.clear();
+  }
+
+  settled(tag: number, fate: Fate): void {
+    const pending = this.#pending.get(tag);
+    if (pending === undefined) return;
+    this.#pending.delete(tag);
+    const failure = failureOf(fate, pending.mandatory);
+    if (failure !== null) {
+      this.#link.fail(failure, pending.receipt ?? pending.group?.receipt ?? null);
+    } else {
+      if (pending.receipt !== null) {
+        this.#counters.confirmed++;
+        this.#link.receipt(pending.receipt);
+      }
+      if (pending.group !== null) this.#answer(pending.group);
+    }
+    if (this.#pending.size > 0 || this.#idle === null) return;
+    const idle = this.#idle;
+    this.#idle = null;
+    idle();
+  }
+
+  /** Told by its fate too. */
+  returned(): void {}
+
+  writable(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#link.transport.release();
+  }
+
+  #check(frame: Frame): void {
+    if (frame.has(names.MESSAGE_ID)) {
+      throw new StompError('Invalid header', "'message-id' is not allowed on 'SEND'.\n");
+    }
+    const user = frame.get(names.USER_ID);
+    const { principal } = this.#link.session;
+    if (user === undefined || user === principal.name) return;
+    if (principal.tags.includes('impersonator')) return;
+    throw new BrokerError(
+      'precondition-failed',
+      `user_id property set to '${user}' but authenticated user was '${principal.name}'`,
+    );
+  }
+
+  #targetsOf(text: string, done: (targets: readonly Target[]) => void): void {
+    const known = this.#targets.get(text);
+    if (known !== undefined) {
+      done(known);
+      return;
+    }
+    const destination = parse(this.#link, text);
+    const parts = destination.kind === 'composite' ? destination.parts : [destination];
+    const targets: Target[] = [];
+    const next = (): void => {
+      const part = parts[targets.length];
+      if (part === undefined) {
+        if (this.#targets.size >= TARGETS_REMEMBERED_MAX) this.#targets.clear();
+        this.#targets.set(text, targets);
+        done(targets);
+        return;
+      }
+      if (part.kind !== 'temporary-queue') {
+        targets.push(this.#target(part, text));
+        next();
+        return;
+      }
+      if (this.#link.dialect === 'rabbitmq') throw unusable(text, 'SEND');
+      this.#link.run(
+        () => this.#link.temporary.queue(part.name),
+        (queue) => {
+          targets.push({ exchange: '', routingKey: queue, queue: null });
+          next();
+        },
+      );
+    };
+    next();
+  }
+
+  #target(destination: Destination, text: string): Target {
+    switch (destination.kind) {
+      case 'queue':
+        return { exchange: '', routingKey: destination.name, queue: destination.name };
+      case 'virtual':
+        return { exchange: '', routingKey: destination.queue, queue: destination.queue };
+      case 'existing':
+        return { exchange: '', routingKey: destination.name, queue: null };
+      case 'topic':
+        return { exchange: TOPIC_EXCHANGE, routingKey: destination.key, queue: null };
+      case 'temporary-topic': {
+        const routingKey = this.#link.temporary.topic(destination.name);
+        return { exchange: TOPIC_EXCHANGE, routingKey, queue: null };
+      }
+      case 'exchange':
+        return { exchange: destination.exchange, routingKey: destination.key, queue: null };
+      default:
+        throw unusable(text, 'SEND');
+    }
+  }
+
+  /** What other connections can answer to; RabbitMQ reads the answers without being asked. */
+  #realReply(reply: string, done: (real: string) => void): void {
+    const link = this.#link;
+    const destination = parse(link, reply);
+    if (destination.kind === 'temporary-topic') {
+      done(`/topic/${link.temporary.topic(destination.name)}`);
+      return;
+    }
+    if (destination.kind !== 'temporary-queue') {
+      done(reply);
+      return;
+    }
+    const { name } = destination;
+    link.run(
+      () => link.temporary.queue(name),
+      (queue) => {
+        const real = `/reply-queue/${queue}`;
+        if (link.dialect === 'activemq' || this.#consuming.reads(name)) return done(real);
+        this.#consuming.subscribeReplies(name, queue, () => done(real));
+      },
+    );
+  }
+
+  #publishAll(
+    frame: Frame,
+    targets: readonly Target[],
+    transaction: Transaction | null,
+    reply: string | null,
+  ): void {
+    const receipt = frame.get(names.RECEIPT) ?? null;
+    const [only] = targets;
+    if (targets.length === 1 && only !== undefined) {
+      const pending = pendingOf(receipt, frame, null);
+      this.#prepare(frame, only, reply, pending, transaction);
+    } else {
+      const group = receipt === null ? null : { receipt, left: targets.length };
+      const pending = pendingOf(null, frame, group);
+      for (const target of targets) {
+        this.#prepare(frame, target, reply, pending, transaction);
+      }
+    }
+    if (transaction !== null && this.#link.dialect === 'activemq')
+      this.#link.receipt(receipt ?? undefined);
+  }
+
+  /** Builds the message, then sees to its queue: the frame's bytes are not there any more afterwards. */
+  #prepare(
+    frame: Frame,
+    target: Target,
+    reply: string | null,
+    pending: Pending,
+    transaction: Transaction | null,
+  ): void {
+    const message = this.#message(frame, target, reply);
+    const { queue } = target;
+    if (queue === null) {
+      this.#publish(message, pending, transaction);
+      return;
+    }
+    const link = this.#link;
+    const spec = describesQueue(frame)
+      ? queueSpec(frame, queue, { durable: true, exclusive: false, autoDelete: false })
+      : null;
+    // The ordinary case: the queue is there, and the engine says so at once.
+    if (spec === null && link.session.hasQueue(queue) === true) {
+      this.#publish(message, pending, transaction);
+      return;
+    }
+    const missing = spec ?? { ...DURABLE_QUEUE, name: queue };
+    const owned = message.own();
+    link.run(
+      (): Eventually<boolean> => (spec === null ? link.session.hasQueue(queue) : false),
+      (there) => {
+        if (there) return this.#publish(owned, pending, transaction);
+        link.run(
+          () => link.session.declareQueue(missing, false),
+          () => this.#publish(owned, pending, transaction),
+        );
+      },
+    );
+  }
+
+  #message(frame: Frame, target: Target, reply: string | null): Message {
+    const now = this.#link.context.clock.now();
+    return new Message(
+      stompFormat,
+      nativeOf(frame, reply),
+      frame.body,
+      target.exchange,
+      target.routingKey,
+      isTrue(frame.get(names.PERSISTENT)),
+      priorityOf(frame.get(names.PRIORITY)),
+      expiresAt(frame, now),
+      now,
+      isTrue(frame.get(names.RETAIN)),
+    );
+  }
+
+  #publish(message: Message, pending: Pending, transaction: Transaction | null): void {
+    if (transaction !== null) {
+      this.#grow(1);
+      // Held beyond this turn: away from the chunk that it came in.
+      const answered = this.#link.dialect === 'activemq';
+      const held = answered ? { ...pending, receipt: null, group: null } : pending;
+      transaction.publishes.push({ message: message.own(), pending: held });
+      return;
+    }
+    this.#counters.received++;
+    const tag = this.#expect(pending);
+    let more: boolean;
+    try {
+      more = this.#publisher.publish(message, tag, pending.mandatory);
+    } catch (error) {
+      this.#pending.delete(tag);
+      throw error;
+    }
+    if (more || this.#held) return;
+    this.#held = true;
+    this.#link.transport.hold();
+  }
+
+  /** A tag where somebody waits for the message's fate, else 0. */
+  #expect(pending: Pending): number {
+    if (pending.receipt === null && pending.group === null && !pending.mandatory) return 0;
+    const tag = ++this.#lastTag;
+    this.#pending.set(tag, pending);
+    return tag;
+  }
+
+  #answer(group: Group): void {
+    if (--group.left > 0) return;
+    this.#counters.confirmed++;
+    this.#link.receipt(group.receipt);
+  }
+
+  #transactionOf(frame: Frame): Transaction | null {
+    const name = frame.get(names.TRANSACTION);
+    if (name === undefined) return null;
+    const transaction = this.#transactions.get(name);
+    if (transaction === undefined) throw badTransaction(name);
+    return transaction;
+  }
+
+  #end(frame: Frame): Transaction {
+    const name = transactionName(frame);
+    const transaction = this.#transactions.get(name);
+    if (transaction === undefined) throw badTransaction(name);
+    this.#transactions.delete(name);
+    this.#transacted -= transaction.publishes.length;
+    for (const { numbers } of transaction.settlements) this.#transacted -= numbers.length;
+    return transaction;
+  }
+
+  #grow(actions: number): void {
+    this.#transacted += actions;
+    if (this.#transacted <= this.#link.context.limits.transactionFramesMax) return;
+    throw new StompError('Transaction too large', 'Too many actions in transactions\n');
+  }
+}
+
+const DURABLE_QUEUE = {
+  durable: true,
+  exclusive: false,
+  autoDelete: false,
+  arguments: new Map(),
+} as const;
+
+function pendingOf(receipt: string | null, frame: Frame, group: Group | null): Pending {
+  const mandatory = frame.has(names.MANDATORY) && booleanHeader(frame, names.MANDATORY, false);
+  return receipt === null && group === null && !mandatory
+    ? NOBODY_WAITS
+    : { receipt, mandatory, group };
+}
+
+const NOBODY_WAITS: Pending = { receipt: null, mandatory: false, group: null };
+
+function failureOf(fate: Fate, mandatory: boolean): StompError | null {
+  switch (fate) {
+    case Fate.UNROUTABLE:
+      return mandatory
+        ? new StompError('Message not routed', 'No queue takes messages to this destination\n')
+        : null;
+    case Fate.REFUSED:
+      return new StompError('Message refused', 'A queue refused the message: it is full\n');
+    case Fate.FAILED:
+      return new StompError('Message lost', 'The message may not have been stored: try again\n');
+    default:
+      return null;
+  }
+}
+
+function transactionName(frame: Frame): string {
+  const name = frame.get(names.TRANSACTION);
+  if (name !== undefined) return name;
+  throw new StompError(
+    'Missing transaction',
+    `${frame.command} must include a 'transaction' header\n`,
+  );
+}
+
+function badTransaction(name: string): StompError {
+  return new StompError('Bad transaction', `Invalid transaction identifier: "${name}"\n`);
+}
+
+function isTrue(text: string | undefined): boolean {
+  return text !== undefined && text.toLowerCase() === 'true';
+}
+
+function priorityOf(text: string | undefined): number {
+  if (text === undefined || !/^\d{1,9}$/.test(text)) return 0;
+  return Math.min(Number(text), PRIORITY_MAX);
+}
+
+/** RabbitMQ's `expiration` is a span, ActiveMQ's `expires` a time (0: never), both in milliseconds. */
+function expiresAt(frame: Frame, now: number): number {
+  const span = frame.get(names.EXPIRATION);
+  if (span !== undefined && /^\d{1,15}$/.test(span)) return Math.max(1, now + Number(span));
+  const time = frame.get(names.EXPIRES);
+  return time !== undefined && /^\d{1,15}$/.test(time) ? Number(time) : 0;
+}
