@@ -1,0 +1,100 @@
+/** Accounts that are online, and the inboxes of those that are not (mapping, section 3: "a person"). */
+import { XMPP_EXCHANGE } from '../../core/address.ts';
+import { type Eventually, NO_ARGUMENTS } from '../../core/engine.ts';
+import { isPending } from '../../core/eventually.ts';
+import type { HeaderValue } from '../../core/message.ts';
+import { Account } from './account.ts';
+import type { Host } from './host.ts';
+import { type Jid, makeJid, unescapeLocal } from './jid.ts';
+
+const INBOX_PREFIX = 'xmpp-inbox-';
+
+export class Accounts {
+  readonly #host: Host;
+  readonly #online = new Map<string, Account>();
+  /** Local parts whose inbox is there. */
+  readonly #prepared = new Set<string>();
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** The account where somebody is logged in. */
+  online(local: string): Account | undefined {
+    return this.#online.get(local);
+  }
+
+  *all(): Iterable<Account> {
+    yield* this.#online.values();
+  }
+
+  /** The account, for as long as somebody is logged in. */
+  open(local: string): Account {
+    let account = this.#online.get(local);
+    if (account === undefined) {
+      account = new Account(this.#host, this.jidOf(local));
+      this.#online.set(local, account);
+    }
+    return account;
+  }
+
+  /** The account of somebody who need not be online: for its roster. */
+  peek(local: string): Account {
+    return this.#online.get(local) ?? new Account(this.#host, this.jidOf(local));
+  }
+
+  offline(account: Account): void {
+    if (this.#online.get(account.jid.local) === account) this.#online.delete(account.jid.local);
+  }
+
+  /** Whether there is such a user. */
+  exists(local: string): Eventually<boolean> {
+    if (this.#online.has(local)) return true;
+    return this.#host.context.authenticator.exists(unescapeLocal(local));
+  }
+
+  /** Makes sure of the inbox of a user. False where there is no such user. */
+  prepare(local: string): Eventually<boolean> {
+    if (this.#prepared.has(local)) return true;
+    const exists = this.exists(local);
+    if (isPending(exists)) return exists.then((found) => found && this.#declare(local));
+    return exists && this.#declare(local);
+  }
+
+  inboxOf(local: string): string {
+    return INBOX_PREFIX + this.jidOf(local).bare;
+  }
+
+  jidOf(local: string): Jid {
+    return makeJid(local, this.#host.domains.host, '');
+  }
+
+  #declare(local: string): Eventually<boolean> {
+    const { system, limits } = this.#host;
+    const name = this.inboxOf(local);
+    const bounds = new Map<string, HeaderValue>([
+      ['x-max-length', limits.xmppOfflineMessagesMax],
+      ['x-overflow', 'reject-publish'],
+    ]);
+    const binding = {
+      source: XMPP_EXCHANGE,
+      destination: name,
+      toExchange: false,
+      routingKey: this.jidOf(local).bare,
+      arguments: NO_ARGUMENTS,
+    };
+    const bound = (): boolean => {
+      this.#prepared.add(local);
+      return true;
+    };
+    const bind = (): Eventually<boolean> => {
+      const done = system.bind(binding);
+      return isPending(done) ? done.then(bound) : bound();
+    };
+    const declared = system.declareQueue(
+      { name, durable: true, exclusive: false, autoDelete: false, arguments: bounds },
+      false,
+    );
+    return isPending(declared) ? declared.then(bind) : bind();
+  }
+}

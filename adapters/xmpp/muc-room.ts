@@ -1,0 +1,353 @@
+/**
+ * One chat room (XEP-0045) and the fan-out exchange behind it: what anybody publishes to `muc.ROOM`
+ * is said in the room, and what occupants say is published there.
+ */
+import { type Delivery, NO_ARGUMENTS, type Subscription } from '../../core/engine.ts';
+import { reasonOf } from '../../core/errors.ts';
+import { after } from '../../core/eventually.ts';
+import type { Message } from '../../core/message.ts';
+import { ROOM_PREFIX } from './address.ts';
+import { childrenOf, type Element, element, serialize, withAttributes } from './element.ts';
+import type { Entity } from './entity.ts';
+import { nativeOf } from './format.ts';
+import type { Host } from './host.ts';
+import { type Jid, parseJid, unescapeLocal, withResource } from './jid.ts';
+import { DEFAULT_CONFIG, type RoomConfig } from './muc-config.ts';
+import { NS } from './namespaces.ts';
+import { delayAt, messageWire, senderOf, typeOfNative, wireOf } from './wire.ts';
+
+export type Affiliation = 'owner' | 'admin' | 'member' | 'none' | 'outcast';
+export type Role = 'moderator' | 'participant' | 'visitor' | 'none';
+
+export interface Occupant {
+  nick: string;
+  readonly jid: Jid;
+  readonly entity: Entity;
+  role: Role;
+  presence: Element;
+}
+
+interface Said {
+  readonly native: Buffer;
+  readonly nick: string;
+  readonly at: number;
+}
+
+export interface StoredRoom {
+  config: RoomConfig;
+  affiliations: Record<string, Affiliation>;
+  subject: { text: string; nick: string };
+}
+
+/** What a newcomer asks to be shown (XEP-0045 7.2.14). */
+export interface HistoryRequest {
+  readonly stanzas: number;
+  readonly characters: number;
+  readonly since: number;
+}
+
+const HISTORY_KEPT = 100;
+
+export class Room {
+  readonly jid: Jid;
+  readonly config: RoomConfig;
+  readonly affiliations: Map<string, Affiliation>;
+  /** By nickname. */
+  readonly occupants = new Map<string, Occupant>();
+  subject: { text: string; nick: string };
+  readonly #host: Host;
+  readonly #history: Said[] = [];
+  #queue: string | null = null;
+  #subscription: Subscription | null = null;
+
+  constructor(host: Host, jid: Jid, stored: StoredRoom | null) {
+    this.#host = host;
+    this.jid = jid;
+    this.config = { ...DEFAULT_CONFIG, ...stored?.config };
+    this.affiliations = new Map(Object.entries(stored?.affiliations ?? {}));
+    this.subject = stored?.subject ?? { text: '', nick: '' };
+  }
+
+  get exchange(): string {
+    return ROOM_PREFIX + unescapeLocal(this.jid.local);
+  }
+
+  stored(): StoredRoom {
+    return {
+      config: this.config,
+      affiliations: Object.fromEntries(this.affiliations),
+      subject: this.subject,
+    };
+  }
+
+  affiliation(jid: Jid): Affiliation {
+    return this.affiliations.get(jid.bare) ?? 'none';
+  }
+
+  occupantOf(jid: Jid): Occupant | undefined {
+    for (const occupant of this.occupants.values()) {
+      if (occupant.jid.full === jid.full) return occupant;
+    }
+    return undefined;
+  }
+
+  /** Listens on the exchange, which exists by now. */
+  open(done: () => void, failed: (error: unknown) => void): void {
+    if (this.#subscription !== null) {
+      done();
+      return;
+    }
+    const { system } = this.#host;
+    after(
+      () => system.temporaryQueue('xmpp-room-'),
+      (queue) => {
+        this.#queue = queue;
+        const binding = {
+          source: this.exchange,
+          destination: queue,
+          toExchange: false,
+          routingKey: '',
+          arguments: NO_ARGUMENTS,
+        };
+        after(
+          () => system.bind(binding),
+          () => this.#listen(queue, done, failed),
+          failed,
+        );
+      },
+      failed,
+    );
+  }
+
+  close(): void {
+    this.#subscription = null;
+    const queue = this.#queue;
+    this.#queue = null;
+    if (queue === null) return;
+    after(
+      () => this.#host.system.deleteQueue(queue, false, false),
+      () => {},
+      (error) => this.#host.log.error({ queue, reason: reasonOf(error) }, 'not deleted'),
+    );
+  }
+
+  /** Everybody sees the newcomer, who sees everybody first (XEP-0045 7.2.2, 7.2.3). */
+  enter(occupant: Occupant, codes: readonly string[], history: HistoryRequest): void {
+    for (const other of this.occupants.values()) this.#show(other, occupant, []);
+    this.occupants.set(occupant.nick, occupant);
+    for (const other of this.occupants.values()) {
+      if (other !== occupant) this.#show(occupant, other, []);
+    }
+    const own = this.config.nonAnonymous ? ['100', ...codes] : codes;
+    this.#show(occupant, occupant, ['110', ...own]);
+    this.#replay(occupant, history);
+    this.#sendSubject(occupant);
+  }
+
+  /** A change of somebody's presence, role or affiliation. */
+  update(occupant: Occupant): void {
+    for (const other of this.occupants.values()) {
+      this.#show(occupant, other, other === occupant ? ['110'] : []);
+    }
+  }
+
+  /** XEP-0045 7.6. */
+  rename(occupant: Occupant, nick: string): void {
+    const old = occupant.nick;
+    for (const other of this.occupants.values()) {
+      const item = this.#item(occupant, other);
+      item.attrs.nick = nick;
+      const own = other === occupant ? ['110'] : [];
+      this.#send(other, this.#gone(old, other, item, ['303', ...own], null));
+    }
+    this.occupants.delete(old);
+    occupant.nick = nick;
+    this.occupants.set(nick, occupant);
+    this.update(occupant);
+  }
+
+  /** `codes` say why, `detail` is added to the item (reason, actor). */
+  leave(
+    occupant: Occupant,
+    codes: readonly string[] = [],
+    detail: readonly Element[] = [],
+    status: Element | null = null,
+  ): void {
+    if (this.occupants.get(occupant.nick) !== occupant) return;
+    occupant.role = 'none';
+    for (const other of this.occupants.values()) {
+      const item = this.#item(occupant, other);
+      item.append(...detail);
+      const own = other === occupant ? ['110'] : [];
+      this.#send(other, this.#gone(occupant.nick, other, item, [...codes, ...own], status));
+    }
+    this.occupants.delete(occupant.nick);
+  }
+
+  /** XEP-0045 10.9. */
+  destroyed(destroy: Element): void {
+    for (const occupant of [...this.occupants.values()]) {
+      const item = element('item', { affiliation: 'none', role: 'none' });
+      const stanza = this.#gone(occupant.nick, occupant, item, [], null);
+      const [user] = childrenOf(stanza, 'x', NS.MUC_USER);
+      user?.append(destroy);
+      this.#send(occupant, stanza);
+    }
+    this.occupants.clear();
+  }
+
+  setSubject(text: string, nick: string): void {
+    this.subject = { text, nick };
+    for (const occupant of this.occupants.values()) this.#sendSubject(occupant);
+  }
+
+  /** From the room to everybody. */
+  announce(stanza: Element): void {
+    for (const occupant of this.occupants.values()) {
+      this.#send(occupant, withAttributes(stanza, { to: occupant.jid.full }));
+    }
+  }
+
+  deliver(delivery: Delivery): void {
+    const { message } = delivery;
+    const nick = this.#nickOf(message);
+    const native = this.#groupchat(message);
+    const from = withResource(this.jid, nick).full;
+    for (const { jid, entity } of this.occupants.values()) {
+      entity.send(messageWire(native, from, jid.full, ''), null);
+    }
+    this.#host.counters.delivered += this.occupants.size;
+    if (!native.includes('<body')) return;
+    // Kept beyond the turn: a copy, so as not to pin a socket's read.
+    this.#history.push({ native: Buffer.from(native), nick, at: message.receivedAt });
+    if (this.#history.length > HISTORY_KEPT) this.#history.shift();
+  }
+
+  cancelled(): void {
+    this.#subscription = null;
+    this.#queue = null;
+  }
+
+  #listen(queue: string, done: () => void, failed: (error: unknown) => void): void {
+    after(
+      () =>
+        this.#host.system.consume(
+          {
+            queue,
+            tag: this.jid.bare,
+            acknowledge: false,
+            exclusive: true,
+            priority: 0,
+            credits: [],
+            arguments: NO_ARGUMENTS,
+          },
+          this,
+        ),
+      (subscription) => {
+        this.#subscription = subscription;
+        done();
+      },
+      failed,
+    );
+  }
+
+  /** Who said it: an occupant, else whoever the message names, never under an occupant's nickname. */
+  #nickOf(message: Message): string {
+    const written =
+      message.format === this.#host.format ? senderOf(message.native, this.#host.format) : '';
+    const jid = written === '' ? null : parseJid(written);
+    const occupant = jid === null ? undefined : this.occupantOf(jid);
+    if (occupant !== undefined) return occupant.nick;
+    const { userId, appId } = message.properties;
+    const nick = (jid === null ? undefined : unescapeLocal(jid.local)) ?? userId ?? appId;
+    const known = nick === undefined || nick === '' ? 'gateway' : nick;
+    return this.occupants.has(known) ? `${known}@${message.format.name}` : known;
+  }
+
+  #groupchat(message: Message): Buffer {
+    const native = message.as(this.#host.format, this.#host.context.clock.now());
+    if (typeOfNative(native) === 'groupchat') return native;
+    const { from, stanza } = this.#host.format.parse(native);
+    stanza.attrs.type = 'groupchat';
+    return nativeOf(stanza, from);
+  }
+
+  #replay(occupant: Occupant, request: HistoryRequest): void {
+    const wanted = Math.min(request.stanzas, this.config.historyLength);
+    const recent = wanted === 0 ? [] : this.#history.slice(-wanted);
+    let characters = 0;
+    const chosen: Said[] = [];
+    for (const said of recent.reverse()) {
+      characters += said.native.length;
+      if (said.at < request.since || characters > request.characters) break;
+      chosen.unshift(said);
+    }
+    for (const { native, nick, at } of chosen) {
+      const from = withResource(this.jid, nick).full;
+      const extra = serialize(delayAt(at, this.jid.bare));
+      occupant.entity.send(messageWire(native, from, occupant.jid.full, extra), null);
+    }
+  }
+
+  /** XEP-0045 7.2.15: also where there is none. */
+  #sendSubject(occupant: Occupant): void {
+    const { text, nick } = this.subject;
+    const from = nick === '' ? this.jid : withResource(this.jid, nick);
+    const stanza = element(
+      'message',
+      { from: from.full, to: occupant.jid.full, type: 'groupchat' },
+      element('subject', {}, ...(text === '' ? [] : [text])),
+    );
+    this.#send(occupant, stanza);
+  }
+
+  #show(occupant: Occupant, to: Occupant, codes: readonly string[]): void {
+    const stanza = withAttributes(occupant.presence, {
+      from: withResource(this.jid, occupant.nick).full,
+      to: to.jid.full,
+      type: undefined,
+    });
+    // What a client says of itself in this namespace is the room's to say.
+    const kept = occupant.presence.children.filter(
+      (child) =>
+        typeof child === 'string' ||
+        !/^http:\/\/jabber.org\/protocol\/muc/.test(child.attrs.xmlns ?? ''),
+    );
+    const user = this.#user(this.#item(occupant, to), codes);
+    stanza.children = [...kept, user];
+    this.#send(to, stanza);
+  }
+
+  #gone(
+    nick: string,
+    to: Occupant,
+    item: Element,
+    codes: readonly string[],
+    status: Element | null,
+  ): Element {
+    return element(
+      'presence',
+      { from: withResource(this.jid, nick).full, to: to.jid.full, type: 'unavailable' },
+      status,
+      this.#user(item, codes),
+    );
+  }
+
+  #user(item: Element, codes: readonly string[]): Element {
+    const statuses = codes.map((code) => element('status', { code }));
+    return element('x', { xmlns: NS.MUC_USER }, item, ...statuses);
+  }
+
+  #item(occupant: Occupant, to: Occupant): Element {
+    const item = element('item', {
+      affiliation: this.affiliation(occupant.jid),
+      role: occupant.role,
+    });
+    if (this.config.nonAnonymous || to.role === 'moderator') item.attrs.jid = occupant.jid.full;
+    return item;
+  }
+
+  #send(to: Occupant, stanza: Element): void {
+    to.entity.send(wireOf(stanza), null);
+  }
+}

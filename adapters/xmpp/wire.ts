@@ -1,0 +1,54 @@
+/** Stanzas ready to be written, and what happens to them afterwards. */
+import type { Clock } from '../../core/clock.ts';
+import type { Message } from '../../core/message.ts';
+import { type Element, element, escapeAttribute, serialize } from './element.ts';
+import type { XmppFormat } from './format.ts';
+import { NS } from './namespaces.ts';
+
+/** Pieces of one serialized stanza. The first is text that begins `<name `, without an `xmlns` of its own. */
+export type Wire = readonly [string, ...(string | Buffer)[]];
+
+/** Told exactly once what became of a stanza: XEP-0198's acknowledgement, or the write where there is none. */
+export interface Receipt {
+  acknowledged(): void;
+  /** The session ended before the client acknowledged it. */
+  lost(): void;
+}
+
+export function wireOf(stanza: Element): Wire {
+  return [serialize(stanza)];
+}
+
+/** A message of the engine's as a stanza; `extra` is appended to its children. */
+export function messageWire(native: Buffer, from: string, to: string, extra: string): Wire {
+  const head = `<message from="${escapeAttribute(from)}" to="${escapeAttribute(to)}"`;
+  return [head, native.subarray(native.indexOf(10) + 1), `${extra}</message>`];
+}
+
+/** The escaped sender in native bytes is put back as text. */
+export function senderOf(native: Buffer, format: XmppFormat): string {
+  const line = native.indexOf(10);
+  if (line === 0) return '';
+  const escaped = native.toString('utf8', 0, line);
+  return escaped.includes('&') ? format.parse(native).from : escaped;
+}
+
+/** The stanza's type as it is in the head of the native bytes. */
+export function typeOfNative(native: Buffer): string {
+  const head = native.toString('utf8', native.indexOf(10) + 1, native.indexOf('>'));
+  return / type="([a-z]*)"/.exec(head)?.[1] ?? 'normal';
+}
+
+/** XEP-0203: when a message came in that waited. */
+export function delay(message: Message, from: string): Element {
+  return delayAt(message.receivedAt, from);
+}
+
+export function delayAt(at: number, from: string): Element {
+  return element('delay', { xmlns: NS.DELAY, from, stamp: new Date(at).toISOString() });
+}
+
+/** XEP-0082 date and time in UTC, without fractions. */
+export function stampOf(clock: Clock): string {
+  return new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
+}
