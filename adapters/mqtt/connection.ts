@@ -1,0 +1,497 @@
+/**
+ * One MQTT connection: its packets in, its session's messages out.
+ *
+ *   CONNECTING ── CONNECT ──▶ JOINING ── CONNACK ──▶ OPEN ── DISCONNECT, error, loss ──▶ CLOSED
+ *
+ * Nothing but CONNECT is taken first [MQTT-3.1.0-1]; while JOINING, and while the engine owes an
+ * answer, input waits in its order.
+ */
+import type { Principal } from '../../core/auth.ts';
+import type { Session as EngineSession, Eventually, Peer } from '../../core/engine.ts';
+import { BrokerError, reasonOf } from '../../core/errors.ts';
+import { after, isPending } from '../../core/eventually.ts';
+import type { Log } from '../../core/log.ts';
+import type { Format } from '../../core/message.ts';
+import type { ProtocolCounters } from '../../core/meter.ts';
+import type { Connection, Context, Transport } from '../adapter.ts';
+import type { Output } from '../output.ts';
+import { chain } from './chain.ts';
+import {
+  decodeAck,
+  decodeConnect,
+  decodeDisconnect,
+  decodeSubscribe,
+  decodeUnsubscribe,
+} from './decoder.ts';
+import {
+  ACK,
+  connack,
+  disconnect,
+  reasonString,
+  subscriptionAck,
+  writeAck,
+  writePingResponse,
+} from './encoder.ts';
+import { protocolError } from './field-reader.ts';
+import { PacketFramer } from './framer.ts';
+import { acceptance, type Login, logIn, Refusal, type Terms, termsOf } from './handshake.ts';
+import { Inbox } from './inbox.ts';
+import type { Grants, MqttOptions } from './options.ts';
+import { type ConnectPacket, PacketType, type SubscribePacket, type Version } from './packet.ts';
+import { PublishWriter } from './publish-writer.ts';
+import { Reason, reasonForError, returnCode, Violation } from './reason.ts';
+import { InvalidFilter, type MqttSession, type SessionLink, type Subscription } from './session.ts';
+import type { SessionRegistry } from './session-registry.ts';
+import type { TopicTable } from './topic-table.ts';
+import type { Will } from './will.ts';
+
+const State = { CONNECTING: 0, JOINING: 1, OPEN: 2, CLOSED: 3 } as const;
+type State = (typeof State)[keyof typeof State];
+
+/** What a connection has of its gate. */
+export interface ConnectionOwner {
+  readonly context: Context;
+  readonly options: MqttOptions;
+  readonly grants: Grants;
+  readonly format: Format;
+  readonly topics: TopicTable;
+  readonly sessions: SessionRegistry;
+  readonly counters: ProtocolCounters;
+  gone(connection: MqttConnection): void;
+}
+
+export class MqttConnection implements Connection, SessionLink {
+  readonly #owner: ConnectionOwner;
+  readonly #transport: Transport;
+  readonly #peer: Peer;
+  readonly #framer: PacketFramer;
+  #state: State = State.CONNECTING;
+  /** Answers of the engine that input waits for. */
+  #waiting = 0;
+  #version: Version = 4;
+  #heardAt: number;
+  /** 0: for ever. */
+  #silenceMaxMs = 0;
+  #will: Will | null = null;
+  #session: MqttSession | null = null;
+  #login: Login | null = null;
+  #terms: Terms | null = null;
+  #inbox: Inbox | null = null;
+  #writer: PublishWriter | null = null;
+
+  constructor(owner: ConnectionOwner, transport: Transport, peer: Peer) {
+    this.#owner = owner;
+    this.#transport = transport;
+    this.#peer = peer;
+    const { limits, clock } = owner.context;
+    this.#heardAt = clock.now();
+    this.#framer = new PacketFramer(limits.mqttConnectBytesMax);
+  }
+
+  get output(): Output {
+    return this.#transport.output;
+  }
+
+  get congested(): boolean {
+    return this.#transport.congested;
+  }
+
+  get writer(): PublishWriter {
+    return required(this.#writer);
+  }
+
+  get principal(): Principal {
+    return required(this.#login).principal;
+  }
+
+  get engine(): EngineSession {
+    return required(this.#login).engine;
+  }
+
+  get receiveMaximum(): number {
+    return required(this.#terms).receiveMaximum;
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.#state === State.CLOSED) return;
+    this.#heardAt = this.#owner.context.clock.now();
+    this.#framer.push(chunk);
+    this.#run();
+  }
+
+  drained(): void {
+    this.#session?.drained();
+  }
+
+  closed(error: Error | null): void {
+    if (this.#state === State.CLOSED) return;
+    if (error !== null) this.#log().info({ reason: error.message }, 'connection lost');
+    this.#finish(this.#will);
+  }
+
+  /** Another connection of this client identifier has come [MQTT-3.1.4-3]. */
+  replaced(): void {
+    this.#disconnect(Reason.TAKEN_OVER, 'taken over by another connection');
+  }
+
+  broken(reason: BrokerError): void {
+    this.#disconnect(Reason.ADMINISTRATIVE, reason.message);
+  }
+
+  /** The broker is stopping. */
+  shutDown(): void {
+    this.#disconnect(Reason.SHUTTING_DOWN, 'the broker is stopping');
+  }
+
+  /** Ends the connection if its client was silent for one and a half times its keep-alive [MQTT-3.1.2-24]. */
+  checkSilence(now: number): void {
+    if (this.#silenceMaxMs === 0 || now - this.#heardAt <= this.#silenceMaxMs) return;
+    this.#disconnect(Reason.KEEP_ALIVE_TIMEOUT, 'nothing heard for too long');
+  }
+
+  #run(): void {
+    this.#guard(() => {
+      while (this.#state !== State.CLOSED && this.#waiting === 0 && this.#framer.next())
+        this.#packet();
+    });
+    this.#framer.keep();
+  }
+
+  /** Whatever goes wrong in `step` ends this connection, and nothing else. */
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#state === State.CLOSED) return;
+    if (error instanceof Refusal) {
+      this.#refuse(error.reason, error.message);
+      return;
+    }
+    if (error instanceof Violation) {
+      this.#owner.counters.protocolErrors++;
+      if (this.#state === State.CONNECTING) this.#refuse(error.reason, error.message);
+      else this.#disconnect(error.reason, error.message);
+      return;
+    }
+    const known = error instanceof BrokerError;
+    if (!known) this.#log().error({ err: error }, 'unexpected error');
+    const reason = known ? reasonForError(error.code) : Reason.UNSPECIFIED;
+    if (this.#state === State.JOINING) this.#refuse(reason, reasonOf(error));
+    else this.#disconnect(reason, known ? error.message : 'internal error');
+  }
+
+  /** Goes on when the engine has answered; input waits meanwhile. */
+  #await<T>(call: () => Eventually<T>, done: (value: T) => void): void {
+    const open = (value: T): void => {
+      if (this.#state !== State.CLOSED) done(value);
+    };
+    const answer = after(call, open, (error) => this.#failed(error));
+    if (!isPending(answer)) return;
+    this.#waiting++;
+    this.#transport.hold();
+    const goOn = (): void => {
+      this.#waiting--;
+      this.#transport.release();
+      if (this.#state !== State.CLOSED) this.#run();
+    };
+    answer.then(goOn, (error) => {
+      this.#failed(error);
+      goOn();
+    });
+  }
+
+  #packet(): void {
+    const framer = this.#framer;
+    const { bytes, start, end } = framer;
+    const type = framer.first >> 4;
+    if (this.#state === State.CONNECTING) {
+      if (type !== PacketType.CONNECT) throw protocolError('no CONNECT first [MQTT-3.1.0-1]');
+      this.#onConnect(bytes, start, end);
+      return;
+    }
+    switch (type) {
+      case PacketType.PUBLISH:
+        required(this.#inbox).onPublish(framer, this.#heardAt);
+        return;
+      case PacketType.PUBACK:
+      case PacketType.PUBREC:
+      case PacketType.PUBREL:
+      case PacketType.PUBCOMP:
+        this.#onAck(type, bytes, start, end);
+        return;
+      case PacketType.SUBSCRIBE:
+        this.#onSubscribe(decodeSubscribe(bytes, start, end, this.#version));
+        return;
+      case PacketType.UNSUBSCRIBE:
+        this.#onUnsubscribe(bytes, start, end);
+        return;
+      case PacketType.PINGREQ:
+        if (start !== end) throw new Violation(Reason.MALFORMED, 'a PINGREQ with content');
+        writePingResponse(this.#transport.output);
+        return;
+      case PacketType.DISCONNECT:
+        this.#onDisconnect(bytes, start, end);
+        return;
+      case PacketType.CONNECT:
+        throw protocolError('a second CONNECT [MQTT-3.1.0-2]');
+      default:
+        // AUTH belongs to an authentication method that was never agreed on [MQTT-4.12.0-1].
+        throw protocolError(`a packet of type ${type} from a client`);
+    }
+  }
+
+  #onConnect(bytes: Buffer, start: number, end: number): void {
+    if (isVersion5(bytes, start, end)) this.#version = 5;
+    const packet = decodeConnect(bytes, start, end);
+    this.#version = packet.version;
+    this.#framer.minimal = packet.version === 5;
+    this.#state = State.JOINING;
+    const { context, options, grants } = this.#owner;
+    const { will } = packet;
+    if (will !== null && will.qos > grants.qosMax) {
+      throw new Refusal(Reason.QOS_NOT_SUPPORTED, `a will with QoS ${will.qos}`);
+    }
+    const terms = termsOf(packet, grants, context);
+    this.#terms = terms;
+    this.#await(
+      () => logIn(packet, context, options, this.#peer),
+      (login) => this.#join(packet, terms, login),
+    );
+  }
+
+  #join(packet: ConnectPacket, terms: Terms, login: Login): void {
+    const { context, grants, sessions, format, topics, counters } = this.#owner;
+    const { version, clean, will } = packet;
+    const transport = this.#transport;
+    this.#login = login;
+    transport.authenticated();
+    const { principal, engine } = login;
+    const { vhost } = engine;
+    if (will !== null) this.#will = { vhost, principal, fields: will };
+    const identity = { vhost, clientId: terms.clientId, user: principal.name };
+    const { session, present } = sessions.acquire(identity, clean, terms.sessionExpirySeconds);
+    this.#session = session;
+    this.#silenceMaxMs = terms.keepAliveSeconds * 1500;
+    this.#framer.maxBytes = grants.packetBytesMax;
+    this.#state = State.OPEN;
+    const { output } = transport;
+    const { clock } = context;
+    this.#writer = new PublishWriter({
+      ...{ output, format, topics, clock, v5: version === 5 },
+      ...{ packetBytesMax: terms.packetBytesMax, aliasMax: terms.aliasMax },
+    });
+    this.#inbox = new Inbox({
+      ...{ version, session, engine, transport, format, topics, clock, counters },
+      log: this.#log(),
+      receiveMaximum: grants.receiveMaximum,
+      aliasMax: grants.topicAliasMaximum,
+      qosMax: grants.qosMax,
+      bodyBytesMax: context.limits.messageBytesMax,
+      refused: (why) => this.#disconnect(Reason.QUOTA_EXCEEDED, why),
+    });
+    output.write(acceptance(packet, terms, grants, present));
+    this.#await(
+      () => session.attach(this),
+      () => {},
+    );
+  }
+
+  #onAck(type: number, bytes: Buffer, start: number, end: number): void {
+    const session = required(this.#session);
+    const release = type === PacketType.PUBREL || type === PacketType.PUBCOMP;
+    const { packetId, reason } = decodeAck(bytes, start, end, this.#version, release);
+    const failed = reason >= 0x80;
+    switch (type) {
+      case PacketType.PUBACK:
+        session.outbox.acknowledged(packetId, failed);
+        return;
+      case PacketType.PUBREC:
+        if (session.outbox.received(packetId, failed) || failed) return;
+        // MQTT 3 has no reason codes: its client is helped on.
+        writeAck(
+          this.#transport.output,
+          ACK.PUBREL,
+          packetId,
+          this.#version === 5 ? Reason.PACKET_ID_NOT_FOUND : 0,
+        );
+        return;
+      case PacketType.PUBREL:
+        required(this.#inbox).onRelease(packetId);
+        return;
+      default:
+        session.outbox.completed(packetId);
+    }
+  }
+
+  #onSubscribe(packet: SubscribePacket): void {
+    const session = required(this.#session);
+    const reasons: number[] = [];
+    const made: Subscription[] = [];
+    this.#await(
+      () => this.#subscribeFrom(packet, 0, reasons, made),
+      () => {
+        const v5 = this.#version === 5;
+        // [MQTT 3.1.1, table 3.9]: MQTT 3 knows one failure.
+        const codes = v5 ? reasons : reasons.map((reason) => Math.min(reason, Reason.UNSPECIFIED));
+        const { output } = this.#transport;
+        output.write(subscriptionAck(PacketType.SUBACK, packet.packetId, codes, v5));
+        this.#await(
+          () =>
+            made.reduce<Eventually<void>>(
+              (ready, subscription) => chain(ready, () => session.retained(subscription)),
+              undefined,
+            ),
+          () => {},
+        );
+      },
+    );
+  }
+
+  /** Filters one after the other; `made` gathers the subscriptions whose last values are wanted. */
+  #subscribeFrom(
+    packet: SubscribePacket,
+    from: number,
+    reasons: number[],
+    made: Subscription[],
+  ): Eventually<void> {
+    for (let index = from; index < packet.requests.length; index++) {
+      const reason = this.#subscribeOne(packet, index, made);
+      if (isPending(reason)) {
+        return reason.then((value) => {
+          reasons.push(value);
+          return this.#subscribeFrom(packet, index + 1, reasons, made);
+        });
+      }
+      reasons.push(reason);
+    }
+  }
+
+  #subscribeOne(packet: SubscribePacket, index: number, made: Subscription[]): Eventually<number> {
+    const session = required(this.#session);
+    const asked = required(packet.requests[index]);
+    const qos = asked.qos > this.#owner.grants.qosMax ? this.#owner.grants.qosMax : asked.qos;
+    const request = { ...asked, qos };
+    const existed = session.subscriptions.has(request.filter);
+    const failed = (error: unknown): number => this.#subscribeFailed(request.filter, error);
+    const done = (subscription: Subscription): number => {
+      const { retainHandling } = request;
+      if (retainHandling === 0 || (retainHandling === 1 && !existed)) made.push(subscription);
+      return qos;
+    };
+    try {
+      const answer = session.subscribe({ request, id: packet.subscriptionId }, this);
+      return isPending(answer) ? answer.then(done, failed) : done(answer);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  #subscribeFailed(filter: string, error: unknown): number {
+    if (!(error instanceof BrokerError) && !(error instanceof InvalidFilter)) throw error;
+    this.#log().info({ filter, reason: reasonOf(error) }, 'subscription refused');
+    return error instanceof BrokerError ? reasonForError(error.code) : Reason.FILTER_INVALID;
+  }
+
+  #onUnsubscribe(bytes: Buffer, start: number, end: number): void {
+    const session = required(this.#session);
+    const { packetId, filters } = decodeUnsubscribe(bytes, start, end, this.#version);
+    const reasons: number[] = [];
+    const each = (ready: Eventually<void>, filter: string): Eventually<void> =>
+      chain(ready, () =>
+        chain(session.unsubscribe(filter), (existed) => {
+          reasons.push(existed ? Reason.SUCCESS : Reason.NO_SUBSCRIPTION_EXISTED);
+        }),
+      );
+    this.#await(
+      () => filters.reduce<Eventually<void>>(each, undefined),
+      () => {
+        const v5 = this.#version === 5;
+        const { output } = this.#transport;
+        output.write(subscriptionAck(PacketType.UNSUBACK, packetId, v5 ? reasons : [], v5));
+      },
+    );
+  }
+
+  #onDisconnect(bytes: Buffer, start: number, end: number): void {
+    const session = required(this.#session);
+    const packet = decodeDisconnect(bytes, start, end, this.#version);
+    const expiry = packet.sessionExpirySeconds;
+    if (expiry !== undefined) {
+      if (expiry > 0 && required(this.#terms).sessionExpirySeconds === 0) {
+        throw protocolError('a Session Expiry Interval where CONNECT had none [MQTT-3.1.2-23]');
+      }
+      session.expirySeconds = Math.min(expiry, this.#owner.grants.sessionExpirySecondsMax);
+    }
+    // [MQTT-3.14.4-3]: a normal good-bye takes the will back; any other leaves it.
+    this.#finish(packet.reason === Reason.SUCCESS ? null : this.#will);
+    this.#transport.end();
+  }
+
+  /** Refuses a CONNECT, in words where there are any for it. */
+  #refuse(reason: Reason, why: string): void {
+    const credentials = reason === Reason.BAD_CREDENTIALS || reason === Reason.NOT_AUTHORIZED;
+    if (credentials) this.#owner.counters.loginsRefused++;
+    this.#log().info({ code: reason, reason: why }, 'connection refused');
+    const { output } = this.#transport;
+    if (this.#version === 5)
+      output.write(connack(false, reason, reasonString(publicReason(reason, why))));
+    else if (this.#state === State.JOINING || reason === Reason.UNSUPPORTED_VERSION) {
+      output.write(connack(false, returnCode(reason), null));
+    }
+    this.#finish(null);
+    this.#transport.end();
+  }
+
+  /** Ends the connection from this side; its will is published [MQTT-3.1.2-8]. */
+  #disconnect(reason: Reason, why: string): void {
+    if (this.#state === State.CLOSED) return;
+    this.#log().info({ code: reason, reason: why }, 'connection ended');
+    if (this.#version === 5 && this.#state === State.OPEN) {
+      this.#transport.output.write(disconnect(reason, why));
+    }
+    this.#finish(this.#will);
+    this.#transport.end();
+  }
+
+  /** Once: the session goes on or ends by itself, everything else of this connection is given back. */
+  #finish(will: Will | null): void {
+    if (this.#state === State.CLOSED) return;
+    this.#state = State.CLOSED;
+    this.#will = null;
+    this.#inbox?.close();
+    if (this.#session !== null) this.#owner.sessions.release(this.#session, will);
+    const login = this.#login;
+    if (login !== null)
+      void after(
+        () => login.engine.close(),
+        () => {},
+        () => {},
+      );
+    this.#owner.gone(this);
+  }
+
+  #log(): Log {
+    const fields = { protocol: 'mqtt', peer: this.#peer.address, client: this.#terms?.clientId };
+    return this.#owner.context.log.child(fields);
+  }
+}
+
+/** Why a login was refused is for the log only. */
+function publicReason(reason: Reason, why: string): string {
+  return reason === Reason.BAD_CREDENTIALS ? '' : why;
+}
+
+/** Whether a CONNECT claims to be MQTT 5, however broken the rest of it may be. */
+function isVersion5(bytes: Buffer, start: number, end: number): boolean {
+  return end - start >= 7 && bytes.toString('latin1', start, start + 7) === '\0\x04MQTT\x05';
+}
+
+function required<T>(value: T | null | undefined): T {
+  if (value === null || value === undefined) throw new Error('not in this state');
+  return value;
+}

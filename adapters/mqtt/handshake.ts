@@ -1,0 +1,154 @@
+/** From CONNECT to logged in: who the client is, what it is granted, and the CONNACK that says so. */
+import type { Principal } from '../../core/auth.ts';
+import type { Session as EngineSession, Eventually, Peer } from '../../core/engine.ts';
+import { BrokerError } from '../../core/errors.ts';
+import { randomName } from '../../core/random.ts';
+import type { Context } from '../adapter.ts';
+import { chain } from './chain.ts';
+import { connack, PropertyBlock } from './encoder.ts';
+import type { Grants, MqttOptions } from './options.ts';
+import type { ConnectPacket } from './packet.ts';
+import { Property } from './property.ts';
+import { Reason } from './reason.ts';
+
+/** The connection is refused with this reason. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly reason: Reason;
+
+  constructor(reason: Reason, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+export interface Login {
+  readonly principal: Principal;
+  readonly engine: EngineSession;
+}
+
+/** Checks the client's credentials and opens its vhost. Throws, or rejects with, `Refusal`. */
+export function logIn(
+  packet: ConnectPacket,
+  context: Context,
+  options: MqttOptions,
+  peer: Peer,
+): Eventually<Login> {
+  if (packet.properties.has(Property.AUTHENTICATION_METHOD)) {
+    throw new Refusal(Reason.BAD_AUTHENTICATION_METHOD, 'enhanced authentication is not offered');
+  }
+  if (packet.user === null && !options.allowAnonymous) {
+    throw new Refusal(Reason.NOT_AUTHORIZED, 'no user name, and anonymous clients are not allowed');
+  }
+  const { vhost, user } = splitUser(packet.user ?? options.anonymousUser, options.vhost);
+  const password = packet.password?.toString('utf8') ?? '';
+  const credentials =
+    packet.user === null
+      ? ({ kind: 'trusted', user } as const)
+      : ({ kind: 'password', user, password } as const);
+  return chain(context.authenticator.authenticate(credentials, peer), (principal) => {
+    if (typeof principal === 'string') {
+      throw new Refusal(Reason.BAD_CREDENTIALS, `login of user '${user}' refused`);
+    }
+    let engine: Eventually<EngineSession>;
+    try {
+      engine = context.engine.open(vhost, principal, peer);
+    } catch (error) {
+      throw refusalOf(error);
+    }
+    if (engine instanceof Promise) {
+      return engine.then(
+        (opened) => ({ principal, engine: opened }),
+        (error) => Promise.reject(refusalOf(error)),
+      );
+    }
+    return { principal, engine };
+  });
+}
+
+function refusalOf(error: unknown): unknown {
+  if (!(error instanceof BrokerError)) return error;
+  const known = error.code === 'not-found' || error.code === 'access-refused';
+  return new Refusal(known ? Reason.NOT_AUTHORIZED : Reason.SERVER_UNAVAILABLE, error.message);
+}
+
+/** `vhost:user`, as RabbitMQ reads it: split at the last colon. */
+function splitUser(name: string, vhost: string): { vhost: string; user: string } {
+  const colon = name.lastIndexOf(':');
+  if (colon < 0) return { vhost, user: name };
+  return { vhost: name.slice(0, colon), user: name.slice(colon + 1) };
+}
+
+/** What one connection is granted: its own wishes within the broker's. */
+export interface Terms {
+  readonly clientId: string;
+  /** The broker chose the client identifier. */
+  readonly assigned: boolean;
+  readonly keepAliveSeconds: number;
+  readonly sessionExpirySeconds: number;
+  /** How many unacknowledged publishes the client takes. */
+  readonly receiveMaximum: number;
+  /** The largest packet that it takes, in bytes. */
+  readonly packetBytesMax: number;
+  readonly aliasMax: number;
+  /** It wants reasons in words also where nothing failed badly [MQTT-3.1.2-29]. */
+  readonly problemInformation: boolean;
+}
+
+/** Throws `Refusal` for a client identifier that cannot be. */
+export function termsOf(packet: ConnectPacket, grants: Grants, context: Context): Terms {
+  const { version, clean, properties } = packet;
+  const assigned = packet.clientId === '';
+  // [MQTT-3.1.3-8]: without a clean start, MQTT 3 needs an identifier; 3.1 needs one always.
+  if (assigned && (version === 3 || (version === 4 && !clean))) {
+    throw new Refusal(Reason.CLIENT_ID_INVALID, 'an empty client identifier');
+  }
+  const asked = properties.number(Property.SESSION_EXPIRY) ?? 0;
+  const lasting = version === 5 ? asked : clean ? 0 : Number.POSITIVE_INFINITY;
+  const { keepAliveSecondsMax } = grants;
+  const tooLong =
+    keepAliveSecondsMax > 0 &&
+    (packet.keepAliveSeconds === 0 || packet.keepAliveSeconds > keepAliveSecondsMax);
+  const window = properties.number(Property.RECEIVE_MAXIMUM) ?? 65_535;
+  return {
+    clientId: assigned ? `auto-${randomName(context.random)}` : packet.clientId,
+    assigned,
+    // MQTT 3 has no way to tell the client of another.
+    keepAliveSeconds: version === 5 && tooLong ? keepAliveSecondsMax : packet.keepAliveSeconds,
+    sessionExpirySeconds: Math.min(lasting, grants.sessionExpirySecondsMax),
+    receiveMaximum: Math.min(window, context.limits.mqttReceiveMaximum),
+    packetBytesMax: properties.number(Property.MAXIMUM_PACKET_SIZE) ?? Number.POSITIVE_INFINITY,
+    aliasMax: Math.min(
+      properties.number(Property.TOPIC_ALIAS_MAXIMUM) ?? 0,
+      context.limits.mqttTopicAliasMaximum,
+    ),
+    problemInformation: properties.number(Property.REQUEST_PROBLEM_INFORMATION) !== 0,
+  };
+}
+
+/** The CONNACK of a connection that is taken. */
+export function acceptance(
+  packet: ConnectPacket,
+  terms: Terms,
+  grants: Grants,
+  sessionPresent: boolean,
+): Buffer {
+  if (packet.version !== 5) return connack(sessionPresent, 0, null);
+  const block = new PropertyBlock();
+  if (terms.sessionExpirySeconds !== (packet.properties.number(Property.SESSION_EXPIRY) ?? 0)) {
+    block.u32(Property.SESSION_EXPIRY, terms.sessionExpirySeconds);
+  }
+  block.u16(Property.RECEIVE_MAXIMUM, grants.receiveMaximum);
+  if (grants.qosMax < 2) block.u8(Property.MAXIMUM_QOS, grants.qosMax);
+  block.u8(Property.RETAIN_AVAILABLE, 1);
+  block.u32(Property.MAXIMUM_PACKET_SIZE, grants.packetBytesMax);
+  if (terms.assigned) block.text(Property.ASSIGNED_CLIENT_ID, terms.clientId);
+  block.u16(Property.TOPIC_ALIAS_MAXIMUM, grants.topicAliasMaximum);
+  block.u8(Property.WILDCARD_AVAILABLE, 1);
+  block.u8(Property.SUBSCRIPTION_ID_AVAILABLE, 1);
+  block.u8(Property.SHARED_AVAILABLE, 1);
+  if (terms.keepAliveSeconds !== packet.keepAliveSeconds) {
+    block.u16(Property.SERVER_KEEP_ALIVE, terms.keepAliveSeconds);
+  }
+  return connack(sessionPresent, Reason.SUCCESS, block.bytes());
+}

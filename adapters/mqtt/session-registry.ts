@@ -1,0 +1,199 @@
+/**
+ * All sessions by vhost and client identifier: takeover, expiry, and wills that wait.
+ *
+ *   (none) ── acquire ──▶ CONNECTED ── release ──▶ AWAY ── acquire ──▶ CONNECTED
+ *                              │ expiry 0            │ expiry, or a clean start
+ *                              └──────▶ ended ◀──────┘
+ *
+ * A will that waits for its delay is published when the delay is over or the session ends, whichever
+ * is first, and not at all when the client is back before (MQTT 5 section 3.1.3.2.2).
+ */
+import type { Clock, Timer } from '../../core/clock.ts';
+import type { Eventually } from '../../core/engine.ts';
+import { reasonOf } from '../../core/errors.ts';
+import { after } from '../../core/eventually.ts';
+import type { Log } from '../../core/log.ts';
+import type { Random } from '../../core/random.ts';
+import { chain } from './chain.ts';
+import { PUBLISHER_BYTES } from './native.ts';
+import { MqttSession, type SessionContext, type SessionIdentity } from './session.ts';
+import type { SessionRecord, SessionStore } from './session-store.ts';
+import type { BrokerPublisher, Will } from './will.ts';
+
+/** Session Expiry Interval for ever [MQTT 3.1.2.11.2]. */
+const FOREVER_SECONDS = 0xffffffff;
+
+interface Entry {
+  readonly session: MqttSession;
+  expiry: Timer | null;
+  will: Will | null;
+  willTimer: Timer | null;
+}
+
+export interface RegistryContext {
+  readonly session: Omit<SessionContext, 'changed'>;
+  readonly store: SessionStore;
+  readonly publisher: BrokerPublisher;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface Acquired {
+  readonly session: MqttSession;
+  readonly present: boolean;
+}
+
+export class SessionRegistry {
+  readonly #context: RegistryContext;
+  readonly #sessionContext: SessionContext;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(context: RegistryContext) {
+    this.#context = context;
+    this.#sessionContext = {
+      ...context.session,
+      changed: (session) => this.#save(session, 0),
+    };
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Sessions that outlived a restart. */
+  restore(): void {
+    for (const [key, record] of this.#context.store.load()) this.#restore(key, record);
+  }
+
+  /** The session of a client that has just logged in; whoever had it is disconnected [MQTT-3.1.4-3]. */
+  acquire(identity: Omit<SessionIdentity, 'tag'>, clean: boolean, expirySeconds: number): Acquired {
+    const key = keyOf(identity.vhost, identity.clientId);
+    this.#entries.get(key)?.session.link?.replaced();
+    let entry = this.#entries.get(key);
+    // A session is its user's: another gets a new one of that name.
+    if (entry !== undefined && (clean || entry.session.identity.user !== identity.user)) {
+      this.#end(key, entry);
+      entry = undefined;
+    }
+    const present = entry !== undefined;
+    entry ??= this.#create(key, identity);
+    entry.expiry?.cancel();
+    entry.expiry = null;
+    entry.willTimer?.cancel();
+    entry.willTimer = null;
+    entry.will = null;
+    entry.session.expirySeconds = expirySeconds;
+    this.#save(entry.session, 0);
+    return { session: entry.session, present };
+  }
+
+  /** The session's connection is gone; `will` is what its client left to be said. */
+  release(session: MqttSession, will: Will | null): void {
+    session.detach();
+    const { vhost, clientId } = session.identity;
+    const key = keyOf(vhost, clientId);
+    const entry = this.#entries.get(key);
+    if (entry?.session !== session) return;
+    const { clock, publisher } = this.#context;
+    if (session.expirySeconds === 0) {
+      entry.will = will;
+      this.#end(key, entry);
+      return;
+    }
+    this.#save(session, clock.now());
+    this.#expireIn(key, entry, session.expirySeconds * 1000);
+    if (will === null) return;
+    if (will.fields.delaySeconds === 0) {
+      publisher.publishWill(will);
+      return;
+    }
+    entry.will = will;
+    entry.willTimer = clock.after(will.fields.delaySeconds * 1000, () => this.#sendWill(entry));
+  }
+
+  /** The broker is stopping: wills that wait are said now, sessions stay as they are stored. */
+  close(): void {
+    for (const entry of this.#entries.values()) {
+      entry.expiry?.cancel();
+      this.#sendWill(entry);
+      void entry.session.close();
+    }
+    this.#entries.clear();
+  }
+
+  #create(key: string, identity: Omit<SessionIdentity, 'tag'>): Entry {
+    const tag = this.#context.random.bytes(PUBLISHER_BYTES);
+    return this.#add(key, { ...identity, tag }, false);
+  }
+
+  #add(key: string, identity: SessionIdentity, restored: boolean): Entry {
+    const packets = this.#context.store.packets(key);
+    const session = new MqttSession(identity, this.#sessionContext, packets, restored);
+    const entry: Entry = { session, expiry: null, will: null, willTimer: null };
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  #restore(key: string, record: SessionRecord): void {
+    const { vhost, clientId, user, tag, expirySeconds, leftAt } = record;
+    const { clock, log } = this.#context;
+    const entry = this.#add(key, { vhost, clientId, user, tag }, true);
+    const { session } = entry;
+    session.expirySeconds = expirySeconds;
+    session.restorePackets(record.taken, record.released);
+    const left = leftAt === 0 ? clock.now() : leftAt;
+    void after(
+      () =>
+        record.wishes.reduce<Eventually<void>>(
+          (ready, wish) => chain(ready, () => session.restore(wish)),
+          undefined,
+        ),
+      () => this.#expireIn(key, entry, left + expirySeconds * 1000 - clock.now()),
+      (error) => {
+        // Its vhost or an exchange is gone.
+        log.warn({ client: clientId, reason: reasonOf(error) }, 'session not restored');
+        this.#end(key, entry);
+      },
+    );
+    if (leftAt === 0) this.#save(session, left);
+  }
+
+  #expireIn(key: string, entry: Entry, delayMs: number): void {
+    if (entry.session.expirySeconds >= FOREVER_SECONDS) return;
+    entry.expiry = this.#context.clock.after(delayMs, () => this.#end(key, entry));
+  }
+
+  #end(key: string, entry: Entry): void {
+    this.#entries.delete(key);
+    entry.expiry?.cancel();
+    this.#sendWill(entry);
+    this.#context.store.remove(key);
+    const failed = (error: unknown): void =>
+      this.#context.log.warn({ session: key, reason: reasonOf(error) }, 'session not removed');
+    void after(
+      () => entry.session.end(),
+      () => {},
+      failed,
+    );
+  }
+
+  #sendWill(entry: Entry): void {
+    entry.willTimer?.cancel();
+    entry.willTimer = null;
+    const { will } = entry;
+    entry.will = null;
+    if (will !== null) this.#context.publisher.publishWill(will);
+  }
+
+  #save(session: MqttSession, leftAt: number): void {
+    const { vhost, clientId } = session.identity;
+    const key = keyOf(vhost, clientId);
+    if (session.expirySeconds > 0) this.#context.store.save(key, session, leftAt);
+    else this.#context.store.remove(key);
+  }
+}
+
+function keyOf(vhost: string, clientId: string): string {
+  return `${vhost}\0${clientId}`;
+}

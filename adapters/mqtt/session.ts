@@ -1,0 +1,568 @@
+/**
+ * An MQTT session (MQTT 5 section 4.1): what a client left with the broker, whether it is connected or
+ * not: subscriptions, the queue behind them, what is in flight in both directions.
+ *
+ * The engine session beneath is the broker's own and lives as long as this one; while the client is
+ * away its consumers pause, so that deliveries in flight stay as they are. What the client may read is
+ * checked here; queues of the vhost (`$queue/q`) are consumed in the client's own name.
+ */
+import type { Authorizer, Principal } from '../../core/auth.ts';
+import {
+  type Consumer,
+  type Delivery,
+  type Session as EngineSession,
+  type Subscription as EngineSubscription,
+  type Eventually,
+  NO_ARGUMENTS,
+  Outcome,
+} from '../../core/engine.ts';
+import { BrokerError, reasonOf } from '../../core/errors.ts';
+import { after } from '../../core/eventually.ts';
+import type { Log } from '../../core/log.ts';
+import type { Format, HeaderValue, Message } from '../../core/message.ts';
+import type { ProtocolCounters } from '../../core/meter.ts';
+import { chain } from './chain.ts';
+import { publishedQos } from './format.ts';
+import { isPublishedBy } from './native.ts';
+import { Hold, Outbox, type OutboxLink, type PacketStore } from './outbox.ts';
+import type { Qos, SubscriptionRequest } from './packet.ts';
+import type { ShareGroups } from './share-groups.ts';
+import {
+  bindingOf,
+  optionsOf,
+  optionsOfBinding,
+  PLAIN_OPTIONS,
+  type SubscriptionOptions,
+} from './subscription.ts';
+import { type PatternTarget, parseFilter, type QueueTarget, sessionQueueName } from './topic.ts';
+
+/** The present connection, as its session needs it. */
+export interface SessionLink extends OutboxLink {
+  readonly principal: Principal;
+  /** The client's own engine session. */
+  readonly engine: EngineSession;
+  readonly receiveMaximum: number;
+  /** Another connection has taken the session over, or it was ended. */
+  replaced(): void;
+  /** The session's queue is gone. */
+  broken(reason: BrokerError): void;
+}
+
+export interface SessionContext {
+  readonly format: Format;
+  readonly exchange: string;
+  readonly authorizer: Authorizer;
+  readonly counters: ProtocolCounters;
+  readonly log: Log;
+  readonly shares: ShareGroups;
+  readonly messagesMax: number;
+  readonly subscriptionsMax: number;
+  /** Opens an engine session of the broker's own. */
+  open(vhost: string): Eventually<EngineSession>;
+  /** What is to survive a restart has changed. */
+  changed(session: MqttSession): void;
+}
+
+export interface SessionIdentity {
+  readonly vhost: string;
+  readonly clientId: string;
+  readonly user: string;
+  /** Names this session as a publisher (No Local). */
+  readonly tag: Buffer;
+}
+
+export interface Subscription {
+  readonly filter: string;
+  readonly target: PatternTarget | QueueTarget;
+  readonly options: SubscriptionOptions;
+  /** Its own consumer: of a shared queue or a queue of the vhost. */
+  consumer: EngineSubscription | null;
+}
+
+/** A subscription as the client asked for it, with its identifier. */
+export interface Wish {
+  readonly request: SubscriptionRequest;
+  readonly id: number;
+}
+
+const NO_IDS: readonly number[] = [];
+
+export class MqttSession {
+  readonly identity: SessionIdentity;
+  readonly outbox: Outbox;
+  readonly subscriptions = new Map<string, Subscription>();
+  readonly #context: SessionContext;
+  readonly #packets: PacketStore;
+  /** Packet identifiers of QoS 2 messages that were taken and not yet released by the client. */
+  readonly #incoming = new Set<number>();
+  readonly #queue: string;
+  readonly #restored: boolean;
+  #expirySeconds = 0;
+  /** It was to outlive a connection at some time. */
+  #durable = false;
+  #engine: EngineSession | null = null;
+  #own: EngineSubscription | null = null;
+  #link: SessionLink | null = null;
+  #paused = false;
+  #noLocals = 0;
+
+  constructor(
+    identity: SessionIdentity,
+    context: SessionContext,
+    packets: PacketStore,
+    restored: boolean,
+  ) {
+    this.identity = identity;
+    this.#context = context;
+    this.#restored = restored;
+    this.#queue = sessionQueueName(identity.clientId);
+    // A session that ends with its connection has nothing to keep.
+    this.#packets = {
+      add: (direction, packetId) => {
+        if (this.#durable) packets.add(direction, packetId);
+      },
+      remove: (direction, packetId) => {
+        if (this.#durable) packets.remove(direction, packetId);
+      },
+    };
+    this.outbox = new Outbox(context.counters, this.#packets, context.messagesMax);
+  }
+
+  get link(): SessionLink | null {
+    return this.#link;
+  }
+
+  /** How long it outlives its connection; 0: not. */
+  get expirySeconds(): number {
+    return this.#expirySeconds;
+  }
+
+  set expirySeconds(seconds: number) {
+    this.#expirySeconds = seconds;
+    this.#durable ||= seconds > 0;
+  }
+
+  /** Goes into what this session publishes, while a subscription of its own must know. */
+  get publisherTag(): Buffer | null {
+    return this.#noLocals > 0 ? this.identity.tag : null;
+  }
+
+  /** Whether a QoS 2 message of this identifier was taken already [MQTT-4.3.3-10]. */
+  hasTaken(packetId: number): boolean {
+    return this.#incoming.has(packetId);
+  }
+
+  /** A QoS 2 message is taken; its identifier is in use until the client releases it. */
+  take(packetId: number): void {
+    this.#incoming.add(packetId);
+    this.#packets.add('in', packetId);
+  }
+
+  /** The client has released it, or it was refused. False: it was not taken. */
+  release(packetId: number): boolean {
+    if (!this.#incoming.delete(packetId)) return false;
+    this.#packets.remove('in', packetId);
+    return true;
+  }
+
+  /** QoS 2 exchanges that were half done before a restart. */
+  restorePackets(taken: Iterable<number>, released: Iterable<number>): void {
+    for (const packetId of taken) this.#incoming.add(packetId);
+    this.outbox.restore(released);
+  }
+
+  /** A connection has come. Called after CONNACK. */
+  attach(link: SessionLink): Eventually<void> {
+    this.#link = link;
+    this.#paused = false;
+    this.outbox.attach(link, link.receiveMaximum);
+    const own = [...this.subscriptions.values()].some(({ target }) => isOwn(target));
+    let ready: Eventually<void> = own ? this.#ensureQueue() : undefined;
+    for (const subscription of this.subscriptions.values()) {
+      if (isOwn(subscription.target)) continue;
+      ready = chain(ready, () => this.#reconsume(subscription));
+    }
+    return chain(ready, () => this.#own?.resume());
+  }
+
+  /** The connection is gone; the session may go on. */
+  detach(): void {
+    this.#link = null;
+    this.#own?.pause();
+    for (const subscription of this.subscriptions.values()) {
+      void subscription.consumer?.cancel();
+      subscription.consumer = null;
+    }
+    this.outbox.detach();
+  }
+
+  /** The session is over: nothing of it remains. */
+  end(): Eventually<void> {
+    this.#link = null;
+    for (const { consumer } of this.subscriptions.values()) void consumer?.cancel();
+    void this.#own?.cancel();
+    this.outbox.end();
+    for (const packetId of [...this.#incoming]) this.release(packetId);
+    const engine = this.#engine;
+    if (engine === null) return;
+    const left = [...this.subscriptions.values()].reduce<Eventually<void>>((ready, { target }) => {
+      if (target.kind !== 'pattern' || target.sharedQueue === null) return ready;
+      const queue = target.sharedQueue;
+      return chain(ready, () => this.#context.shares.leave(engine, queue, this));
+    }, undefined);
+    const deleted = chain(left, () => engine.deleteQueue(this.#queue, false, false));
+    return chain(deleted, () => engine.close());
+  }
+
+  /** The broker is stopping: what is durable stays. */
+  close(): Eventually<void> {
+    this.#link = null;
+    return this.#engine?.close();
+  }
+
+  /** The client's socket has room again. */
+  drained(): void {
+    this.#pause(false);
+    this.outbox.drained();
+  }
+
+  #pause(paused: boolean): void {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    const consumers = [this.#own, ...[...this.subscriptions.values()].map((one) => one.consumer)];
+    for (const consumer of consumers) {
+      if (paused) consumer?.pause();
+      else consumer?.resume();
+    }
+  }
+
+  /**
+   * Adds a subscription, or replaces the one to the same filter [MQTT-3.8.4-3]. Answers whether there
+   * was one. Throws BrokerError; `not-allowed` stands for a filter that is not legal.
+   */
+  subscribe(wish: Wish, link: SessionLink): Eventually<Subscription> {
+    const { filter } = wish.request;
+    const target = parseFilter(filter, this.#context.exchange);
+    if (target === null) throw new InvalidFilter(filter);
+    const before = this.subscriptions.get(filter);
+    if (before === undefined && this.subscriptions.size >= this.#context.subscriptionsMax) {
+      throw new BrokerError('resource-exhausted', 'the session has too many subscriptions');
+    }
+    const options = optionsOf(wish.request, wish.id);
+    const subscription: Subscription = { filter, target, options, consumer: null };
+    return chain(this.#establish(subscription, before, link), () => {
+      this.#keep(subscription, before);
+      return subscription;
+    });
+  }
+
+  /** Puts a subscription back that was there before a restart. */
+  restore(wish: Wish): Eventually<void> {
+    const target = parseFilter(wish.request.filter, this.#context.exchange);
+    if (target === null) return;
+    const { filter } = wish.request;
+    const options = optionsOf(wish.request, wish.id);
+    const subscription: Subscription = { filter, target, options, consumer: null };
+    this.subscriptions.set(filter, subscription);
+    if (options.noLocal) this.#noLocals++;
+    if (target.kind === 'queue') return;
+    return chain(this.#open(), (engine) => {
+      if (target.sharedQueue !== null) {
+        return this.#context.shares.join(engine, target.sharedQueue, target, this);
+      }
+      return chain(this.#declareQueue(engine), () =>
+        engine.bind(bindingOf(target, this.#queue, options)),
+      );
+    });
+  }
+
+  /** Whether there was such a subscription. What is queued by it already still goes out [MQTT-3.10.4-3]. */
+  unsubscribe(filter: string): Eventually<boolean> {
+    const subscription = this.subscriptions.get(filter);
+    if (subscription === undefined) return false;
+    this.subscriptions.delete(filter);
+    if (subscription.options.noLocal) this.#noLocals--;
+    this.#context.changed(this);
+    return chain(this.#dismantle(subscription), () => true);
+  }
+
+  /** Last values for a subscription, as far as its client has not had them. */
+  retained(subscription: Subscription): Eventually<void> {
+    const { target, options } = subscription;
+    const engine = this.#engine;
+    if (target.kind === 'queue' || target.sharedQueue !== null || engine === null) return;
+    return chain(engine.retained(target.exchange, target.pattern), (messages) => {
+      for (const message of messages) {
+        // [MQTT-4.7.2-1] holds for last values as for others.
+        if (target.hidesSystem && message.routingKey.startsWith('$')) continue;
+        const qos = this.#qosOf(message, options.qos);
+        const { exchange } = target;
+        const subscriptionIds = options.ids;
+        this.outbox.offer({
+          ...{ message, qos, retain: true, subscriptionIds, exchange },
+          ...{ delivery: null, hold: Hold.SESSION },
+        });
+      }
+    });
+  }
+
+  #establish(
+    subscription: Subscription,
+    before: Subscription | undefined,
+    link: SessionLink,
+  ): Eventually<void> {
+    const { target, options } = subscription;
+    if (target.kind === 'queue') {
+      return chain(this.#requireQueue(target.queue, link), () =>
+        chain(before === undefined ? undefined : this.#dismantle(before), () =>
+          this.#consume(subscription, target.queue, Hold.QUEUE, link),
+        ),
+      );
+    }
+    this.#requireRead(target.exchange, link.principal);
+    if (target.sharedQueue !== null) {
+      const queue = target.sharedQueue;
+      return chain(this.#open(), (engine) =>
+        chain(this.#context.shares.join(engine, queue, target, this), () => {
+          void before?.consumer?.cancel();
+          return this.#consume(subscription, queue, Hold.SHARED, link);
+        }),
+      );
+    }
+    const binding = bindingOf(target, this.#queue, options);
+    return chain(this.#ensureQueue(), () => {
+      if (this.#engine === null) return;
+      const same = before !== undefined && sameOptions(before.options, options);
+      return chain(this.#engine.bind(binding), () =>
+        before === undefined || same ? undefined : this.#unbind(before),
+      );
+    });
+  }
+
+  #keep(subscription: Subscription, before: Subscription | undefined): void {
+    if (before?.options.noLocal) this.#noLocals--;
+    if (subscription.options.noLocal) this.#noLocals++;
+    this.subscriptions.set(subscription.filter, subscription);
+    this.#context.changed(this);
+  }
+
+  #dismantle(subscription: Subscription): Eventually<void> {
+    const { target, consumer } = subscription;
+    const engine = this.#engine;
+    if (target.kind === 'pattern' && target.sharedQueue === null) return this.#unbind(subscription);
+    subscription.consumer = null;
+    return chain(consumer?.cancel(), () => {
+      if (target.kind === 'queue' || target.sharedQueue === null || engine === null) return;
+      return this.#context.shares.leave(engine, target.sharedQueue, this);
+    });
+  }
+
+  #unbind({ target, options }: Subscription): Eventually<void> {
+    if (target.kind === 'queue') return;
+    return this.#engine?.unbind(bindingOf(target, this.#queue, options));
+  }
+
+  /** Consumes again after a reconnect. What is gone meanwhile, or no longer allowed, is given up. */
+  #reconsume(subscription: Subscription): Eventually<void> {
+    const { target, filter } = subscription;
+    const link = this.#link;
+    if (link === null) return;
+    const consumed = (): Eventually<void> => {
+      if (target.kind === 'queue') {
+        return chain(this.#requireQueue(target.queue, link), () =>
+          this.#consume(subscription, target.queue, Hold.QUEUE, link),
+        );
+      }
+      const queue = target.sharedQueue;
+      if (queue === null) return;
+      return chain(this.#open(), () => this.#consume(subscription, queue, Hold.SHARED, link));
+    };
+    return after(
+      consumed,
+      () => {},
+      (error) => {
+        this.#context.log.info({ filter, reason: reasonOf(error) }, 'subscription given up');
+        this.subscriptions.delete(filter);
+      },
+    );
+  }
+
+  /** Consumes a queue that is not the session's own. */
+  #consume(
+    subscription: Subscription,
+    queue: string,
+    hold: Hold,
+    link: SessionLink,
+  ): Eventually<void> {
+    const engine = hold === Hold.QUEUE ? link.engine : this.#engine;
+    if (engine === null) return;
+    const consumer: Consumer = {
+      deliver: (delivery) => this.#deliverFrom(delivery, subscription.options, hold),
+      cancelled: () => {
+        subscription.consumer = null;
+      },
+    };
+    return chain(engine.consume(this.#consumeSpec(queue), consumer), (consuming) => {
+      subscription.consumer = consuming;
+      if (this.#paused) consuming.pause();
+    });
+  }
+
+  #requireQueue(queue: string, link: SessionLink): Eventually<void> {
+    return chain(link.engine.hasQueue(queue), (exists) => {
+      if (exists) return;
+      const spec = { name: queue, durable: true, exclusive: false, autoDelete: false };
+      const declared = link.engine.declareQueue({ ...spec, arguments: NO_ARGUMENTS }, false);
+      return chain(declared, () => {});
+    });
+  }
+
+  #requireRead(exchange: string, principal: Principal): void {
+    const { vhost } = this.identity;
+    if (this.#context.authorizer.allows(principal, vhost, 'read', exchange)) return;
+    throw new BrokerError('access-refused', `read access to exchange '${exchange}' refused`);
+  }
+
+  #open(): Eventually<EngineSession> {
+    if (this.#engine !== null) return this.#engine;
+    return chain(this.#context.open(this.identity.vhost), (engine) => {
+      this.#engine = engine;
+      return engine;
+    });
+  }
+
+  /** The session's own queue, declared and consumed. */
+  #ensureQueue(): Eventually<void> {
+    if (this.#own !== null) return;
+    return chain(this.#open(), (engine) => {
+      // What a session of the same name left behind is not this one's.
+      const fresh = this.#restored ? 0 : engine.deleteQueue(this.#queue, false, false);
+      return chain(fresh, () =>
+        chain(this.#declareQueue(engine), () => {
+          const consumer: Consumer = {
+            deliver: (delivery) => this.#deliverOwn(delivery),
+            cancelled: (reason) => {
+              this.#own = null;
+              this.#link?.broken(reason);
+            },
+          };
+          return chain(engine.consume(this.#consumeSpec(this.#queue), consumer), (consuming) => {
+            this.#own = consuming;
+            if (this.#paused || this.#link === null) consuming.pause();
+          });
+        }),
+      );
+    });
+  }
+
+  #declareQueue(engine: EngineSession): Eventually<void> {
+    const table = new Map<string, HeaderValue>([
+      ['x-queue-type', 'session'],
+      ['x-max-length', this.#context.messagesMax],
+    ]);
+    const spec = { name: this.#queue, exclusive: false, autoDelete: false, arguments: table };
+    return chain(engine.declareQueue({ ...spec, durable: this.#durable }, false), () => {});
+  }
+
+  #consumeSpec(queue: string) {
+    return {
+      queue,
+      tag: this.identity.clientId,
+      acknowledge: true,
+      exclusive: false,
+      priority: 0,
+      credits: [this.outbox.credit],
+      arguments: NO_ARGUMENTS,
+    };
+  }
+
+  #qosOf(message: Message, granted: Qos): Qos {
+    const published = publishedQos(message, this.#context.format);
+    return published < granted ? published : granted;
+  }
+
+  /** A delivery of the session's own queue, for all the subscriptions that it matched [MQTT-3.3.4-2]. */
+  #deliverOwn(delivery: Delivery): void {
+    const { message, bindings } = delivery;
+    const first = bindings?.[0];
+    let options: SubscriptionOptions | null = PLAIN_OPTIONS;
+    let exchange = message.exchange;
+    if (bindings !== null && first !== undefined) {
+      exchange = first.source;
+      options = bindings.length === 1 ? optionsOfBinding(first) : this.#merge(bindings, message);
+      if (bindings.length > 1 && bindings.some(({ source }) => source === this.#context.exchange)) {
+        exchange = this.#context.exchange;
+      }
+      if (options?.noLocal && this.#isOwnMessage(message)) options = null;
+    }
+    if (options === null) {
+      delivery.settle(Outcome.ACCEPT);
+      return;
+    }
+    this.#deliver(delivery, options, exchange, Hold.SESSION);
+  }
+
+  #deliverFrom(delivery: Delivery, options: SubscriptionOptions, hold: Hold): void {
+    this.#deliver(delivery, options, delivery.message.exchange, hold);
+  }
+
+  #deliver(delivery: Delivery, options: SubscriptionOptions, exchange: string, hold: Hold): void {
+    const { message } = delivery;
+    this.outbox.deliver({
+      message,
+      qos: this.#qosOf(message, options.qos),
+      // [MQTT-3.3.1-12, MQTT-3.3.1-13]
+      retain: message.retain && options.retainAsPublished,
+      subscriptionIds: options.ids,
+      exchange,
+      delivery,
+      hold,
+    });
+    if (this.#link?.congested) this.#pause(true);
+  }
+
+  /** Several subscriptions as one: the highest QoS, all identifiers; null where all are No Local and it is our own. */
+  #merge(
+    bindings: readonly { readonly arguments: unknown }[] & Delivery['bindings'],
+    message: Message,
+  ): SubscriptionOptions | null {
+    const own = this.#isOwnMessage(message);
+    let qos: Qos = 0;
+    let retainAsPublished = false;
+    let ids = NO_IDS;
+    let count = 0;
+    for (const binding of bindings ?? []) {
+      const options = optionsOfBinding(binding);
+      if (own && options.noLocal) continue;
+      count++;
+      if (options.qos > qos) qos = options.qos;
+      retainAsPublished ||= options.retainAsPublished;
+      if (options.ids.length > 0) ids = ids.length === 0 ? options.ids : [...ids, ...options.ids];
+    }
+    return count === 0 ? null : { qos, noLocal: false, retainAsPublished, ids };
+  }
+
+  #isOwnMessage(message: Message): boolean {
+    return (
+      message.format === this.#context.format && isPublishedBy(message.native, this.identity.tag)
+    );
+  }
+}
+
+/** The filter breaks the rules of MQTT 5 section 4.7 or 4.8.2. */
+export class InvalidFilter extends Error {
+  override readonly name = 'InvalidFilter';
+}
+
+function isOwn(target: PatternTarget | QueueTarget): boolean {
+  return target.kind === 'pattern' && target.sharedQueue === null;
+}
+
+function sameOptions(one: SubscriptionOptions, other: SubscriptionOptions): boolean {
+  return (
+    one.qos === other.qos &&
+    one.noLocal === other.noLocal &&
+    one.retainAsPublished === other.retainAsPublished &&
+    one.ids[0] === other.ids[0]
+  );
+}

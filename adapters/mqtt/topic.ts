@@ -1,0 +1,153 @@
+/**
+ * Topics and filters of MQTT, and the canonical addresses that they stand for:
+ *
+ *   a/b              the configured exchange, key a.b (characters swapped, core/address.ts)
+ *   $queue/q         the default exchange, queue q; subscribing consumes it
+ *   $exchange/x/a/b  exchange x, key a.b
+ *   $share/g/filter  one queue for the group's subscribers to filter
+ *
+ * Names of queues and exchanges stand as they are, except that `%`, `+`, `#` (and in an exchange's
+ * name `/`) are percent-encoded, since a topic cannot have them.
+ */
+import { createHash } from 'node:crypto';
+import { keyToTopic, topicToKey } from '../../core/address.ts';
+import type { Address } from '../../core/message.ts';
+
+const QUEUE = '$queue/';
+const EXCHANGE = '$exchange/';
+const SHARE = '$share/';
+/** Names of queues are bounded (limits.nameBytesMax); longer identifiers are hashed. */
+const NAME_BYTES_MAX = 255;
+
+/** Text is checked where it is read; what remains is length and wildcards [MQTT-4.7.1-1, 4.7.3-1]. */
+export function isTopicName(topic: string): boolean {
+  return topic.length > 0 && !/[+#]/.test(topic);
+}
+
+/** Wildcards stand for whole levels, `#` only at the end [MQTT-4.7.1-2, MQTT-4.7.1-3]. */
+export function isTopicFilter(filter: string): boolean {
+  if (filter.length === 0) return false;
+  if (!/[+#]/.test(filter)) return true;
+  const levels = filter.split('/');
+  return levels.every(
+    (level, index) =>
+      !/[+#]/.test(level) || level === '+' || (level === '#' && index === levels.length - 1),
+  );
+}
+
+/** Topics that only the broker publishes to. */
+export function isSystemTopic(topic: string): boolean {
+  return topic.startsWith('$SYS/') || topic === '$SYS';
+}
+
+/** The address that a topic is published to; null where it is none that can be published to. */
+export function topicToAddress(topic: string, exchange: string): Address | null {
+  if (!topic.startsWith('$')) return { exchange, routingKey: topicToKey(topic) };
+  if (topic.startsWith(QUEUE)) {
+    const queue = decodeName(topic.slice(QUEUE.length));
+    return queue === '' ? null : { exchange: '', routingKey: queue };
+  }
+  if (topic.startsWith(EXCHANGE)) {
+    const [name, key] = splitExchange(topic.slice(EXCHANGE.length));
+    return name === '' ? null : { exchange: name, routingKey: topicToKey(key) };
+  }
+  if (topic.startsWith('$delayed/')) return null;
+  return { exchange, routingKey: topicToKey(topic) };
+}
+
+/** The topic of an address, and whether it says all of the routing key. */
+export function addressToTopic(
+  address: Address,
+  exchange: string,
+): { readonly topic: string; readonly exact: boolean } {
+  if (address.exchange === exchange) {
+    const { topic, exact } = keyToTopic(address.routingKey);
+    // An empty key has no topic [MQTT-4.7.3-1]; one that looks like an address form keeps its exchange.
+    if (topic !== '' && !/^\$(queue|exchange|delayed)\//.test(topic)) return { topic, exact };
+  }
+  if (address.exchange === '') {
+    return { topic: QUEUE + encodeName(address.routingKey, /[%+#\0]/g), exact: true };
+  }
+  const name = EXCHANGE + encodeName(address.exchange, /[%+#/\0]/g);
+  if (address.routingKey === '') return { topic: name, exact: true };
+  const { topic, exact } = keyToTopic(address.routingKey);
+  return { topic: `${name}/${topic}`, exact };
+}
+
+export interface PatternTarget {
+  readonly kind: 'pattern';
+  readonly exchange: string;
+  readonly pattern: string;
+  /** A leading wildcard does not match topics that begin with `$` [MQTT-4.7.2-1]. */
+  readonly hidesSystem: boolean;
+  /** Name of the group's queue; null for a subscription of one's own. */
+  readonly sharedQueue: string | null;
+}
+
+export interface QueueTarget {
+  readonly kind: 'queue';
+  readonly queue: string;
+}
+
+/** What a subscription to `filter` means; null where the filter is not a legal one. */
+export function parseFilter(filter: string, exchange: string): PatternTarget | QueueTarget | null {
+  if (!isTopicFilter(filter)) return null;
+  if (!filter.startsWith(SHARE)) return parseUnshared(filter, exchange, null);
+  // [MQTT-4.8.2-1, MQTT-4.8.2-2]: a share name of at least one character, none of them / + #.
+  const slash = filter.indexOf('/', SHARE.length);
+  const group = slash < 0 ? '' : filter.slice(SHARE.length, slash);
+  const inner = slash < 0 ? '' : filter.slice(slash + 1);
+  if (group === '' || /[+#]/.test(group) || inner === '') return null;
+  return parseUnshared(inner, exchange, boundedName(`mqtt-share-${group}/`, inner));
+}
+
+function parseUnshared(
+  filter: string,
+  exchange: string,
+  sharedQueue: string | null,
+): PatternTarget | QueueTarget | null {
+  if (filter.startsWith(QUEUE)) {
+    const name = filter.slice(QUEUE.length);
+    return name === '' || /[+#]/.test(name) ? null : { kind: 'queue', queue: decodeName(name) };
+  }
+  if (filter.startsWith(EXCHANGE)) {
+    const [name, key] = splitExchange(filter.slice(EXCHANGE.length));
+    if (name === '' || /^[+#]$/.test(name)) return null;
+    const pattern = topicToKey(key);
+    return { kind: 'pattern', exchange: name, pattern, hidesSystem: false, sharedQueue };
+  }
+  const pattern = topicToKey(filter);
+  return { kind: 'pattern', exchange, pattern, hidesSystem: /^[+#]/.test(filter), sharedQueue };
+}
+
+/** The queue of a client's session. */
+export function sessionQueueName(clientId: string): string {
+  return boundedName('mqtt-subscription-', clientId);
+}
+
+function boundedName(prefix: string, rest: string): string {
+  const name = prefix + rest;
+  if (Buffer.byteLength(name) <= NAME_BYTES_MAX) return name;
+  const hash = createHash('sha256').update(name).digest('base64url');
+  return `mqtt-long-${hash}`;
+}
+
+function splitExchange(rest: string): [name: string, topic: string] {
+  const slash = rest.indexOf('/');
+  if (slash < 0) return [decodeName(rest), ''];
+  return [decodeName(rest.slice(0, slash)), rest.slice(slash + 1)];
+}
+
+function encodeName(name: string, unsafe: RegExp): string {
+  return name.replace(
+    unsafe,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+  );
+}
+
+function decodeName(name: string): string {
+  if (!name.includes('%')) return name;
+  return name.replace(/%(25|2B|23|2F|00)/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
