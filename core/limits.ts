@@ -43,6 +43,8 @@ export const DEFAULT_LIMITS = {
   mqttTopicAliasMaximum: 64,
   /** Longest MQTT session expiry granted, in seconds. */
   mqttSessionExpirySecondsMax: 7 * 24 * 3600,
+  /** An MQTT CONNECT packet, which comes before the login, in bytes. */
+  mqttConnectBytesMax: 512 * 1024,
   /** Messages waiting for an offline MQTT session. */
   mqttOfflineMessagesMax: 100_000,
   /** Subscriptions of one MQTT session. */
