@@ -188,7 +188,8 @@ export class Message {
       if (made.format === format && (this.expiresAt === 0 || made.at === now)) return made.bytes;
     }
     const bytes = format.write(this, now);
-    const next = this.expiresAt === 0 ? this.#conversions : null;
+    const kept = this.#conversions;
+    const next = this.expiresAt === 0 || kept?.at === now ? kept : null;
     this.#conversions = { format, at: now, bytes, next };
     return bytes;
   }
@@ -301,7 +302,11 @@ function annotated(properties: Properties, trail: Trail | null): Properties {
   const replaced = new Set(trail.hidden);
   const added: [string, HeaderValue][] = [];
   const newest = trail.deaths[0];
-  const oldest = trail.deaths[trail.deaths.length - 1];
+  // A death that happens again moves to the front and keeps the time of its first.
+  const oldest = trail.deaths.reduceRight<Death | undefined>(
+    (first, death) => (first === undefined || death.time < first.time ? death : first),
+    undefined,
+  );
   if (newest !== undefined && oldest !== undefined) {
     added.push(['x-death', trail.deaths.map(deathTable)]);
     for (const [which, death] of [

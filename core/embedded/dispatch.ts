@@ -1,16 +1,25 @@
 import { BrokerError } from '../errors.ts';
 import type { Member } from './queues/member.ts';
 
+/** Members of one priority, who take turns. */
+interface Rank {
+  readonly priority: number;
+  readonly members: Member[];
+  /** Whose turn it is. */
+  cursor: number;
+}
+
 /**
- * Whose turn it is. Members stand in order of priority; those of equal priority take turns; one that is
- * paused or out of credit is passed over. With a single active consumer only the first is asked, and
+ * Whose turn it is. Members of higher priority go first; those of equal priority take turns; one that
+ * is paused or out of credit is passed over. With a single active consumer only the first is asked, and
  * the next takes over when it leaves.
  */
 export class Dispatcher {
   readonly #single: boolean;
   readonly #wake: () => void;
-  #members: Member[] = [];
-  #cursor = 0;
+  #members: readonly Member[] = [];
+  /** Highest priority first. With a single active consumer one rank, in order of succession. */
+  readonly #ranks: Rank[] = [];
 
   /** `wake` is called when a member that was out of credit may have some again. */
   constructor(singleActive: boolean, wake: () => void) {
@@ -33,59 +42,76 @@ export class Dispatcher {
 
   /** Throws `access-refused` where this one or another wants the queue for itself. */
   add(member: Member, queue: string, vhost: string): void {
-    const exclusive = this.#members.some((other) => other.spec.exclusive);
-    if (exclusive || (member.spec.exclusive && this.#members.length > 0)) {
+    const { exclusive, priority } = member.spec;
+    const taken = this.#members.some((other) => other.spec.exclusive);
+    // Neither does a queue with a single active consumer have exclusive ones (as RabbitMQ has it).
+    if (taken || (exclusive && (this.#single || this.#members.length > 0))) {
       throw new BrokerError(
         'access-refused',
         `queue '${queue}' in vhost '${vhost}' in exclusive use`,
       );
     }
-    const lower = this.#members.findIndex((other) => other.spec.priority < member.spec.priority);
+    const lower = this.#members.findIndex((other) => other.spec.priority < priority);
     // The active one of a single-active queue stays so, whoever comes.
     const place = lower === -1 ? this.#members.length : this.#single ? Math.max(1, lower) : lower;
     this.#members = this.#members.toSpliced(place, 0, member);
+    if (this.#single) return;
+    const rank = this.#ranks.find((other) => other.priority === priority);
+    if (rank !== undefined) {
+      rank.members.push(member);
+      return;
+    }
+    const below = this.#ranks.findIndex((other) => other.priority < priority);
+    const at = below === -1 ? this.#ranks.length : below;
+    this.#ranks.splice(at, 0, { priority, members: [member], cursor: 0 });
   }
 
   remove(member: Member): void {
     this.#members = this.#members.filter((other) => other !== member);
-    this.#cursor = 0;
+    for (const [index, rank] of this.#ranks.entries()) {
+      const place = rank.members.indexOf(member);
+      if (place === -1) continue;
+      rank.members.splice(place, 1);
+      if (rank.members.length === 0) this.#ranks.splice(index, 1);
+      // The turn stays with who had it.
+      else if (place < rank.cursor) rank.cursor--;
+      else if (rank.cursor === rank.members.length) rank.cursor = 0;
+      return;
+    }
   }
 
   /** The member that takes the next message, or null where nobody can. */
   next(): Member | null {
-    const members = this.#members;
-    const count = this.#single ? Math.min(1, members.length) : members.length;
-    for (let start = 0; start < count; ) {
-      const end = this.#equals(start, count);
-      const chosen = this.#turn(start, end);
+    if (this.#single) {
+      const active = this.#members[0];
+      return active !== undefined && this.#canTake(active) ? active : null;
+    }
+    for (const rank of this.#ranks) {
+      const chosen = this.#turn(rank);
       if (chosen !== null) return chosen;
-      start = end;
     }
     return null;
   }
 
-  /** Where those of the same priority as `start` end. */
-  #equals(start: number, count: number): number {
-    const priority = this.#members[start]?.spec.priority;
-    let end = start + 1;
-    while (end < count && this.#members[end]?.spec.priority === priority) end++;
-    return end;
-  }
-
-  #turn(start: number, end: number): Member | null {
-    const width = end - start;
+  #turn(rank: Rank): Member | null {
+    const { members } = rank;
+    const width = members.length;
     for (let step = 0; step < width; step++) {
-      const at = start + ((this.#cursor + step) % width);
-      const member = this.#members[at];
-      if (member === undefined || member.paused) continue;
-      if (member.hasCredit) {
-        this.#cursor = (at - start + 1) % width;
-        return member;
-      }
-      for (const credit of member.spec.credits) {
-        if (!credit.available) credit.onAvailable(this.#wake);
-      }
+      const at = rank.cursor + step < width ? rank.cursor + step : rank.cursor + step - width;
+      const member = members[at];
+      if (member === undefined || !this.#canTake(member)) continue;
+      rank.cursor = at + 1 === width ? 0 : at + 1;
+      return member;
     }
     return null;
+  }
+
+  #canTake(member: Member): boolean {
+    if (member.paused) return false;
+    if (member.hasCredit) return true;
+    for (const credit of member.spec.credits) {
+      if (!credit.available) credit.onAvailable(this.#wake);
+    }
+    return false;
   }
 }

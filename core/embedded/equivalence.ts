@@ -44,10 +44,21 @@ export function requireSameQueue(
   vhost: string,
 ): void {
   const where = `queue '${current.name}' in vhost '${vhost}'`;
+  // RabbitMQ looks at who may use it first: another exclusiveness is a lock, not a difference.
+  if (current.exclusive !== asked.exclusive) throw lockedQueue(current.name, vhost);
   requireSame(where, 'durable', current.durable, asked.durable);
   requireSame(where, 'auto_delete', current.autoDelete, asked.autoDelete);
-  requireSame(where, 'exclusive', current.exclusive, asked.exclusive);
   requireSameArguments(where, names, current.arguments, asked.arguments);
+}
+
+/** What is said to whom an exclusive queue is not theirs. */
+export function lockedQueue(name: string, vhost: string): BrokerError {
+  return new BrokerError(
+    'resource-locked',
+    `cannot obtain exclusive access to locked queue '${name}' in vhost '${vhost}'. It could be ` +
+      'originally declared on another connection or the exclusive property value does not match ' +
+      'that of the original declaration.',
+  );
 }
 
 function requireSame<T extends string | boolean>(

@@ -5,6 +5,8 @@ export class Owner {
   readonly user: string;
   /** Queues that it consumes or pulls from, or did: to be released with it. */
   readonly holding = new Set<Queue>();
+  /** At this many, those that are deleted are looked for. */
+  sweepAt = 64;
   /** Its own exclusive queues. */
   readonly exclusive = new Set<Queue>();
   closed = false;

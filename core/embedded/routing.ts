@@ -70,15 +70,19 @@ export class Routing {
     return message;
   }
 
+  /** The exchange that takes it from its publisher; throws where there is none, or it takes from others only. */
+  source(message: Message): Exchange {
+    const exchange = this.#topology.exchange(message.exchange);
+    if (!exchange.spec.internal) return exchange;
+    throw new BrokerError(
+      'access-refused',
+      `cannot publish to internal exchange '${message.exchange}' in vhost '${this.#context.vhost}'`,
+    );
+  }
+
   /** Returns whether a queue that it went to wants its publishers slowed. */
   publish(message: Message, tag: number, mandatory: boolean, events: PublisherEvents): boolean {
-    const exchange = this.#topology.exchange(message.exchange);
-    if (exchange.spec.internal) {
-      throw new BrokerError(
-        'access-refused',
-        `cannot publish to internal exchange '${message.exchange}' in vhost '${this.#context.vhost}'`,
-      );
-    }
+    const exchange = this.source(message);
     if (message.retain) this.#retain(exchange, message);
     const matches = this.#route(exchange, message);
     if (matches.queueCount === 0) {

@@ -143,7 +143,7 @@ export class EmbeddedSession implements Session {
       ...publish,
       message: this.admit(publish.message),
     }));
-    for (const { message } of routed) this.#vhost.topology.exchange(message.exchange);
+    for (const { message } of routed) this.#vhost.routing.source(message);
     for (const { message, tag, mandatory } of routed) {
       this.#vhost.routing.publish(message, tag, mandatory, events);
     }

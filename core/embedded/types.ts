@@ -102,6 +102,8 @@ export interface Queue {
   /** Somebody looked at it: its expiry starts anew. */
   touch(): void;
   purge(): number;
+  /** Hands `owner` nothing more. Called for all its queues before any is told to `release`. */
+  leave(owner: Owner): void;
   /** Gives back what `owner` holds, and forgets it. Called once when a session ends. */
   release(owner: Owner): void;
   /** Deleted or shut down: consumers are told (`deleting`), nothing moves any more. */

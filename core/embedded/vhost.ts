@@ -21,7 +21,7 @@ import type { CoreCounters } from '../meter.ts';
 import { type Random, randomName } from '../random.ts';
 import type { Registry } from '../registry.ts';
 import type { Store } from '../store.ts';
-import { requireSameExchange, requireSameQueue } from './equivalence.ts';
+import { lockedQueue, requireSameExchange, requireSameQueue } from './equivalence.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
 import { Routing } from './routing.ts';
@@ -63,11 +63,11 @@ export class VirtualHost {
   }
 
   declareExchange(spec: ExchangeSpec, passive: boolean, trusted: boolean): void {
+    this.#refuseDefault(spec.name);
     if (passive) {
       this.topology.exchange(spec.name);
       return;
     }
-    this.#refuseDefault(spec.name);
     const current = this.topology.findExchange(spec.name);
     if (current !== undefined) {
       requireSameExchange(current.spec, spec, this.name);
@@ -138,13 +138,13 @@ export class VirtualHost {
 
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription {
     const queue = this.usableQueue(spec.queue, owner);
-    owner.holding.add(queue);
+    this.#hold(queue, owner);
     return queue.consume(spec, consumer, owner);
   }
 
   get(name: string, acknowledge: boolean, owner: Owner): Pulled | null {
     const queue = this.usableQueue(name, owner);
-    if (acknowledge) owner.holding.add(queue);
+    if (acknowledge) this.#hold(queue, owner);
     return queue.get(acknowledge, owner);
   }
 
@@ -159,12 +159,7 @@ export class VirtualHost {
     const queue = this.topology.queue(name);
     const holder = this.#owners.get(queue);
     if (holder === undefined || holder === owner) return queue;
-    throw new BrokerError(
-      'resource-locked',
-      `cannot obtain exclusive access to locked queue '${name}' in vhost '${this.name}'. It could be ` +
-        'originally declared on another connection or the exclusive property value does not match ' +
-        'that of the original declaration.',
-    );
+    throw lockedQueue(name, this.name);
   }
 
   /** Whether it is the owner's own exclusive queue. */
@@ -175,6 +170,7 @@ export class VirtualHost {
 
   /** Gives back what a session held; its exclusive queues go with it. */
   release(owner: Owner): void {
+    for (const queue of owner.holding) queue.leave(owner);
     for (const queue of owner.holding) if (this.#owners.get(queue) !== owner) queue.release(owner);
     owner.holding.clear();
     for (const queue of owner.exclusive) this.remove(queue);
@@ -188,6 +184,16 @@ export class VirtualHost {
     this.#owners.get(queue)?.exclusive.delete(queue);
     this.#owners.delete(queue);
     queue.close(true);
+  }
+
+  /** Notes that `owner` uses a queue; queues that were deleted meanwhile are forgotten now and then. */
+  #hold(queue: Queue, owner: Owner): void {
+    owner.holding.add(queue);
+    if (owner.holding.size < owner.sweepAt) return;
+    for (const held of owner.holding) {
+      if (this.topology.queues.get(held.spec.name) !== held) owner.holding.delete(held);
+    }
+    owner.sweepAt = 2 * owner.holding.size + 64;
   }
 
   #addQueue(spec: QueueSpec, owner: Owner): QueueStatus {

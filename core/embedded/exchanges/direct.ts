@@ -11,14 +11,18 @@ class DirectRouter implements Router {
 
   add(binding: Binding): void {
     const key = binding.spec.routingKey;
-    this.#byKey.set(key, [...(this.#byKey.get(key) ?? []), binding]);
+    const bound = this.#byKey.get(key);
+    if (bound === undefined) this.#byKey.set(key, [binding]);
+    else bound.push(binding);
   }
 
   remove(binding: Binding): void {
     const key = binding.spec.routingKey;
-    const left = (this.#byKey.get(key) ?? []).filter((other) => other !== binding);
-    if (left.length === 0) this.#byKey.delete(key);
-    else this.#byKey.set(key, left);
+    const bound = this.#byKey.get(key);
+    const at = bound?.indexOf(binding) ?? -1;
+    if (bound === undefined || at === -1) return;
+    bound.splice(at, 1);
+    if (bound.length === 0) this.#byKey.delete(key);
   }
 
   route(_message: Message, routingKey: string, matches: Matches): void {

@@ -29,7 +29,10 @@ class HeadersRouter implements Router {
 
   route(message: Message, _routingKey: string, matches: Matches): void {
     if (this.#rules.size === 0) return;
-    const present = new Map(message.properties.headers);
+    const present = new Map<string, HeaderValue>();
+    // The first of a repeated name counts, as STOMP has it.
+    for (const [name, value] of message.properties.headers)
+      if (!present.has(name)) present.set(name, value);
     for (const [binding, rule] of this.#rules) {
       const holds = ([name, value]: readonly [string, HeaderValue]): boolean => {
         const actual = present.get(name);

@@ -3,7 +3,8 @@
  * 3.1.3.3).
  *
  * Patterns stand in a tree of words, walked as a set of nodes so that many `#` cost no more than their
- * number. In front of it the routes of recent keys are remembered until a binding changes.
+ * number, and without recursion, since a key may have thousands of words. In front of it the routes of
+ * recent keys are remembered until a binding changes.
  */
 import { words } from '../../address.ts';
 import type { Message } from '../../message.ts';
@@ -25,6 +26,9 @@ interface Node {
   readonly bindings: Set<Binding>;
 }
 
+/** A remembered route counts as its bindings, an eighth of its key's length, and this many more. */
+const ROUTE_COST = 8;
+
 function node(isHash: boolean): Node {
   return { children: new Map(), star: null, hash: null, isHash, bindings: new Set() };
 }
@@ -32,31 +36,59 @@ function node(isHash: boolean): Node {
 export class TopicRouter implements Router {
   readonly #root = node(false);
   readonly #routes = new Map<string, readonly Binding[]>();
-  readonly #routesMax: number;
+  /** What the remembered routes hold altogether, as long ones are many bindings. */
+  readonly #costMax: number;
+  #cost = 0;
 
+  /** `routesMax`: routes of common size that are remembered; of larger ones fewer. */
   constructor(routesMax: number) {
-    this.#routesMax = routesMax;
+    this.#costMax = routesMax * 2 * ROUTE_COST;
   }
 
   add(binding: Binding): void {
     this.#descend(binding).bindings.add(binding);
-    this.#routes.clear();
+    this.#forget();
   }
 
   remove(binding: Binding): void {
-    const steps = words(binding.spec.routingKey);
-    remove(this.#root, steps, 0, binding);
-    this.#routes.clear();
+    const path: { readonly at: Node; readonly step: string }[] = [];
+    let at = this.#root;
+    for (const step of words(binding.spec.routingKey)) {
+      const next = childOf(at, step);
+      if (next === undefined) return;
+      path.push({ at, step });
+      at = next;
+    }
+    at.bindings.delete(binding);
+    // The branch that leads to nothing else is cut.
+    for (const parent of path.reverse()) {
+      if (!isEmpty(at)) break;
+      cut(parent.at, parent.step);
+      at = parent.at;
+    }
+    this.#forget();
   }
 
   route(_message: Message, routingKey: string, matches: Matches): void {
     let bound = this.#routes.get(routingKey);
     if (bound === undefined) {
       bound = this.#find(routingKey);
-      if (this.#routes.size >= this.#routesMax) this.#routes.clear();
-      this.#routes.set(routingKey, bound);
+      this.#remember(routingKey, bound);
     }
     for (const binding of bound) matches.add(binding);
+  }
+
+  #remember(routingKey: string, bound: readonly Binding[]): void {
+    const cost = bound.length + (routingKey.length >> 3) + ROUTE_COST;
+    if (this.#cost + cost > this.#costMax) this.#forget();
+    this.#cost += cost;
+    this.#routes.set(routingKey, bound);
+  }
+
+  #forget(): void {
+    if (this.#cost === 0) return;
+    this.#routes.clear();
+    this.#cost = 0;
   }
 
   #descend(binding: Binding): Node {
@@ -94,10 +126,8 @@ export class TopicRouter implements Router {
 }
 
 /** A node, and those behind a '#' that takes no word at all. */
-function reach(at: Node, level: Set<Node>): void {
-  if (level.has(at)) return;
-  level.add(at);
-  if (at.hash !== null) reach(at.hash, level);
+function reach(from: Node, level: Set<Node>): void {
+  for (let at: Node | null = from; at !== null && !level.has(at); at = at.hash) level.add(at);
 }
 
 function childOf(at: Node, step: string): Node | undefined {
@@ -106,18 +136,12 @@ function childOf(at: Node, step: string): Node | undefined {
   return at.children.get(step);
 }
 
-/** Removes a binding, and the branch that leads to nothing else. Returns whether `at` is now empty. */
-function remove(at: Node, steps: readonly string[], index: number, binding: Binding): boolean {
-  const step = steps[index];
-  if (step === undefined) {
-    at.bindings.delete(binding);
-  } else {
-    const child = childOf(at, step);
-    if (child !== undefined && remove(child, steps, index + 1, binding)) {
-      if (step === '*') at.star = null;
-      else if (step === '#') at.hash = null;
-      else at.children.delete(step);
-    }
-  }
+function cut(at: Node, step: string): void {
+  if (step === '*') at.star = null;
+  else if (step === '#') at.hash = null;
+  else at.children.delete(step);
+}
+
+function isEmpty(at: Node): boolean {
   return at.bindings.size === 0 && at.children.size === 0 && at.star === null && at.hash === null;
 }

@@ -59,6 +59,8 @@ export class ClassicQueue implements Queue, Home {
   #continuing = false;
   #closed = false;
   #expiryTimer: Timer | null = null;
+  /** When it fires. */
+  #expiryAt = 0;
   #unusedTimer: Timer | null = null;
 
   constructor(
@@ -136,8 +138,6 @@ export class ClassicQueue implements Queue, Home {
       this.#ready.push(entry);
       this.#readyBytes += message.body.length;
       this.#dispatch();
-      this.#trim();
-      if (expiresAt !== 0) this.#watchExpiry();
     }
     return taken;
   }
@@ -162,6 +162,7 @@ export class ClassicQueue implements Queue, Home {
     if (entry === undefined) return null;
     if (acknowledge) this.#lend(entry, this.#pullerOf(owner));
     else this.#gone(entry);
+    this.#watchExpiry();
     return { delivery: entry, remaining: this.#ready.length };
   }
 
@@ -194,22 +195,22 @@ export class ClassicQueue implements Queue, Home {
     if (outcome === Outcome.REQUEUE) this.#dispatch();
   }
 
+  leave(owner: Owner): void {
+    for (const member of this.#members) if (member.owner === owner) this.#dispatcher.remove(member);
+  }
+
   release(owner: Owner): void {
     const leaving = [...this.#members].filter((member) => member.owner === owner);
-    const held: Entry[] = [];
-    for (const member of leaving) {
-      held.push(...member.held());
-      this.#dispatcher.remove(member);
-    }
-    // From the last to the first, so that each finds its place at the head at once.
-    held.sort((a, b) => b.position - a.position);
-    for (const entry of held) {
+    const held = leaving.flatMap((member) => member.held());
+    // All of it is back before anybody gets the first, or the order would be lost.
+    const given = held.map((entry) => {
       const member = this.#unlend(entry);
       this.#requeue(entry);
-      member.giveCredit();
-    }
+      return member;
+    });
     for (const member of leaving) this.#members.delete(member);
     this.#pullers.delete(owner);
+    for (const member of given) member.giveCredit();
     this.#dispatch();
     if (leaving.some((member) => !member.isCancelled && member.consumer !== PULLER))
       this.#deserted();
@@ -244,6 +245,9 @@ export class ClassicQueue implements Queue, Home {
     } finally {
       this.#dispatching = false;
     }
+    // Only after its consumers took what they could does a full queue drop from its head.
+    if (!this.#continuing) this.#trim();
+    this.#watchExpiry();
   }
 
   #handOut(most: number): void {
@@ -335,6 +339,7 @@ export class ClassicQueue implements Queue, Home {
   }
 
   #requeue(entry: Entry): void {
+    entry.state = EntryState.GONE;
     if (this.#closed) return;
     const { deliveryLimit } = this.options;
     if (deliveryLimit !== -1 && entry.attempts >= deliveryLimit) {
@@ -342,10 +347,8 @@ export class ClassicQueue implements Queue, Home {
       this.#deadLetter(entry.message, 'delivery_limit');
       return;
     }
-    entry.state = EntryState.GONE;
     this.#ready.insert(entry.again());
     this.#readyBytes += entry.message.body.length;
-    if (entry.expiresAt !== 0) this.#watchExpiry();
   }
 
   #full(bodyBytes: number): boolean {
@@ -361,7 +364,6 @@ export class ClassicQueue implements Queue, Home {
     return Taken.REFUSED;
   }
 
-  /** A queue that drops from its head does so after its consumers took what they could. */
   #trim(): void {
     const { maxLength, maxBytes, overflow } = this.options;
     if (overflow !== 'drop-head') return;
@@ -403,10 +405,15 @@ export class ClassicQueue implements Queue, Home {
     }
   }
 
+  /** Has the timer fire no later than the first one's time; whenever another may be the first now. */
   #watchExpiry(): void {
-    if (this.#expiryTimer !== null || this.#closed) return;
     const first = this.#ready.first();
-    if (first === undefined || first.expiresAt === 0) return;
+    if (first === undefined || first.expiresAt === 0 || this.#closed) return;
+    if (this.#expiryTimer !== null) {
+      if (this.#expiryAt <= first.expiresAt) return;
+      this.#expiryTimer.cancel();
+    }
+    this.#expiryAt = first.expiresAt;
     const delayMs = Math.max(0, first.expiresAt - this.#context.clock.now());
     this.#expiryTimer = this.#context.clock.after(delayMs, () => {
       this.#expiryTimer = null;

@@ -3,17 +3,13 @@ import type { Entry } from './entry.ts';
 const INITIAL_SLOTS = 16;
 
 /**
- * Entries by position in a ring:   . . h e e e t . .   (h: head, t: next free slot, size a power of two)
- * New ones join at the tail; a requeued one goes back to its place, which is nearly always the head.
+ * New entries, whose positions only grow, in a ring:
+ *   . . h e e e t . .   (h: head, t: next free slot, size a power of two)
  */
 class Ring {
   #slots: (Entry | undefined)[] = new Array(INITIAL_SLOTS);
   #head = 0;
   #count = 0;
-
-  get count(): number {
-    return this.#count;
-  }
 
   first(): Entry | undefined {
     return this.#slots[this.#head];
@@ -36,22 +32,6 @@ class Ring {
     return entry;
   }
 
-  /** Puts an entry where its position belongs. */
-  insert(entry: Entry): void {
-    if (this.#count === this.#slots.length) this.#grow();
-    const mask = this.#slots.length - 1;
-    this.#head = (this.#head - 1) & mask;
-    this.#count++;
-    let hole = 0;
-    // Everything before its place moves one slot towards the head.
-    for (; hole < this.#count - 1; hole++) {
-      const next = this.#slots[(this.#head + hole + 1) & mask];
-      if (next === undefined || next.position > entry.position) break;
-      this.#slots[(this.#head + hole) & mask] = next;
-    }
-    this.#slots[(this.#head + hole) & mask] = entry;
-  }
-
   #grow(): void {
     const slots: (Entry | undefined)[] = new Array(this.#slots.length * 2);
     const mask = this.#slots.length - 1;
@@ -61,42 +41,122 @@ class Ring {
   }
 }
 
-/** What waits in a queue: one ring, or with priorities one ring for each. */
+/**
+ * Requeued entries, which come back in any order: a binary heap by position. A channel that closes
+ * with a hundred thousand unsettled deliveries costs their number times its logarithm, however they lie.
+ */
+class Heap {
+  readonly #entries: Entry[] = [];
+
+  first(): Entry | undefined {
+    return this.#entries[0];
+  }
+
+  push(entry: Entry): void {
+    const entries = this.#entries;
+    let at = entries.length;
+    entries.push(entry);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = entries[parent];
+      if (above === undefined || above.position < entry.position) break;
+      entries[at] = above;
+      at = parent;
+    }
+    entries[at] = entry;
+  }
+
+  shift(): Entry | undefined {
+    const entries = this.#entries;
+    const first = entries[0];
+    const last = entries.pop();
+    if (first === undefined || last === undefined || entries.length === 0) return first;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      const [left, right] = [entries[child], entries[child + 1]];
+      if (left === undefined) break;
+      let lower = left;
+      if (right !== undefined && right.position < left.position) {
+        lower = right;
+        child++;
+      }
+      if (lower.position > last.position) break;
+      entries[at] = lower;
+      at = child;
+    }
+    entries[at] = last;
+    return first;
+  }
+}
+
+/** Entries of one priority in the order of their positions. */
+class Lane {
+  readonly #fresh = new Ring();
+  readonly #returned = new Heap();
+
+  first(): Entry | undefined {
+    const returned = this.#returned.first();
+    const fresh = this.#fresh.first();
+    if (returned === undefined) return fresh;
+    return fresh === undefined || returned.position < fresh.position ? returned : fresh;
+  }
+
+  push(entry: Entry): void {
+    this.#fresh.push(entry);
+  }
+
+  insert(entry: Entry): void {
+    this.#returned.push(entry);
+  }
+
+  shift(): Entry | undefined {
+    const returned = this.#returned.first();
+    if (returned === undefined || returned !== this.first()) return this.#fresh.shift();
+    return this.#returned.shift();
+  }
+}
+
+/** What waits in a queue, by position; with priorities by priority first. */
 export class ReadyList {
-  readonly #rings: Ring[];
+  readonly #lanes: readonly Lane[];
   #count = 0;
 
   /** `maxPriority` 0: messages' priorities are not looked at. */
   constructor(maxPriority: number) {
-    this.#rings = Array.from({ length: maxPriority + 1 }, () => new Ring());
+    this.#lanes = Array.from({ length: maxPriority + 1 }, () => new Lane());
   }
 
   get length(): number {
     return this.#count;
   }
 
+  /** A new entry: its position is higher than any before. */
   push(entry: Entry): void {
-    this.#ringOf(entry)?.push(entry);
+    this.#laneOf(entry)?.push(entry);
     this.#count++;
   }
 
+  /** A requeued entry: back to its place. */
   insert(entry: Entry): void {
-    this.#ringOf(entry)?.insert(entry);
+    this.#laneOf(entry)?.insert(entry);
     this.#count++;
   }
 
   /** The next to be delivered: the oldest of the highest priority. */
   first(): Entry | undefined {
-    for (let level = this.#rings.length - 1; level >= 0; level--) {
-      const entry = this.#rings[level]?.first();
+    if (this.#count === 0) return undefined;
+    for (let level = this.#lanes.length - 1; level >= 0; level--) {
+      const entry = this.#lanes[level]?.first();
       if (entry !== undefined) return entry;
     }
     return undefined;
   }
 
   shift(): Entry | undefined {
-    for (let level = this.#rings.length - 1; level >= 0; level--) {
-      const entry = this.#rings[level]?.shift();
+    if (this.#count === 0) return undefined;
+    for (let level = this.#lanes.length - 1; level >= 0; level--) {
+      const entry = this.#lanes[level]?.shift();
       if (entry !== undefined) {
         this.#count--;
         return entry;
@@ -107,8 +167,8 @@ export class ReadyList {
 
   /** The first that a full queue gives up: the oldest of the lowest priority. */
   shiftLowest(): Entry | undefined {
-    for (const ring of this.#rings) {
-      const entry = ring.shift();
+    for (const lane of this.#lanes) {
+      const entry = lane.shift();
       if (entry !== undefined) {
         this.#count--;
         return entry;
@@ -117,7 +177,7 @@ export class ReadyList {
     return undefined;
   }
 
-  #ringOf(entry: Entry): Ring | undefined {
-    return this.#rings[Math.min(entry.message.priority, this.#rings.length - 1)];
+  #laneOf(entry: Entry): Lane | undefined {
+    return this.#lanes[Math.min(entry.message.priority, this.#lanes.length - 1)];
   }
 }

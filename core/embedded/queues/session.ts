@@ -105,6 +105,10 @@ class SessionQueue implements Queue {
     return this.#kept.purge();
   }
 
+  leave(owner: Owner): void {
+    this.#kept.leave(owner);
+  }
+
   release(owner: Owner): void {
     this.#kept.release(owner);
   }
