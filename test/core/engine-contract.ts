@@ -50,7 +50,7 @@ export function binding(source: string, destination: string, routingKey: string)
   return { source, destination, toExchange: false, routingKey, arguments: NO_ARGUMENTS };
 }
 
-function args(values: Readonly<Record<string, HeaderValue>>): Map<string, HeaderValue> {
+export function args(values: Readonly<Record<string, HeaderValue>>): Map<string, HeaderValue> {
   return new Map(Object.entries(values));
 }
 
@@ -365,63 +365,6 @@ export function engineContract(name: string, create: () => Subject): void {
         ]);
         expect(await session.purgeQueue('q')).toBe(1);
         expect(await session.get('q', true)).toBeNull();
-      });
-    });
-
-    describe('dead letters', () => {
-      beforeEach(async () => {
-        await session.declareExchange(exchangeSpec('dlx', 'fanout'), false);
-        await session.declareQueue(queueSpec('dead'), false);
-        await session.bind(binding('dlx', 'dead', ''));
-      });
-
-      it('keeps the history of what was rejected', async () => {
-        const to = args({ 'x-dead-letter-exchange': 'dlx', 'x-dead-letter-routing-key': 'why' });
-        await session.declareQueue(queueSpec('q', { arguments: to }), false);
-        const [work, dead] = [await inboxOf('q'), await inboxOf('dead')];
-        publish({ key: 'q', body: 'bad' });
-        work.deliveries[0]?.settle(Outcome.REJECT);
-        const buried = dead.deliveries[0]?.message;
-        expect([buried?.exchange, buried?.routingKey]).toEqual(['dlx', 'why']);
-        expect(buried?.trail?.deaths).toMatchObject([
-          { queue: 'q', reason: 'rejected', count: 1, exchange: '', routingKeys: ['q'] },
-        ]);
-        expect(buried?.properties.headers.map(([header]) => header)).toContain('x-death');
-      });
-
-      it('ends a circle that nobody rejected in, and counts one that somebody did', async () => {
-        const to = args({ 'x-dead-letter-exchange': '', 'x-message-ttl': 10 });
-        const loop = args({ 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'retry' });
-        const back = args({ ...Object.fromEntries(to), 'x-dead-letter-routing-key': 'work' });
-        await session.declareQueue(queueSpec('self', { arguments: to }), false);
-        await session.declareQueue(queueSpec('work', { arguments: loop }), false);
-        await session.declareQueue(queueSpec('retry', { arguments: back }), false);
-        publish({ key: 'self', body: 'once' });
-        publish({ key: 'work', body: 'again' });
-        const work = await inboxOf('work');
-        for (let round = 0; round < 3; round++) {
-          work.deliveries[round]?.settle(Outcome.REJECT);
-          subject.clock.advance(20);
-        }
-        expect(
-          (await session.declareQueue(queueSpec('self', { arguments: to }), true)).messages,
-        ).toBe(0);
-        expect(work.bodies).toEqual(['again', 'again', 'again', 'again']);
-        expect(work.deliveries[3]?.message.trail?.deaths).toMatchObject([
-          { queue: 'retry', reason: 'expired', count: 3 },
-          { queue: 'work', reason: 'rejected', count: 3 },
-        ]);
-      });
-
-      it('takes what exceeded the delivery limit', async () => {
-        const to = args({ 'x-dead-letter-exchange': 'dlx', 'x-delivery-limit': 1 });
-        await session.declareQueue(queueSpec('q', { arguments: to }), false);
-        const [work, dead] = [await inboxOf('q'), await inboxOf('dead')];
-        publish({ key: 'q', body: 'poison' });
-        for (let attempt = 0; attempt < 2; attempt++)
-          work.deliveries[attempt]?.settle(Outcome.REQUEUE);
-        expect(work.bodies).toEqual(['poison', 'poison']);
-        expect(dead.bodies).toEqual(['poison']);
       });
     });
 
