@@ -60,6 +60,7 @@ export class TestClient {
     });
   }
 
+  /** Connects; answers the CONNACK, what came behind it is left to be taken. */
   connect(clientId: string, parts: Partial<IConnectPacket> = {}): Packet {
     this.send({
       cmd: 'connect',
@@ -72,7 +73,10 @@ export class TestClient {
       password: Buffer.from('secret'),
       ...parts,
     });
-    return this.one('connack');
+    this.peek();
+    const connack = this.#packets.shift();
+    if (connack?.cmd !== 'connack') throw new Error(`no CONNACK but ${connack?.cmd}`);
+    return connack;
   }
 
   send(packet: Packet): void {
