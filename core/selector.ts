@@ -50,7 +50,7 @@ interface Token {
 }
 
 const TOKEN =
-  /\s+|(?<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[dDfFlL]?|0[xX][0-9a-fA-F]+)|(?<name>[A-Za-z_$][\w$.]*)|"(?<quoted>[^"]+)"|'(?<text>(?:[^']|'')*)'|(?<sign><>|!=|<=|>=|[=<>()+\-*/,])/y;
+  /\s+|(?<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[dDfFlL]?)|(?<name>[A-Za-z_$][\w$.]*)|"(?<quoted>[^"]+)"|'(?<text>(?:[^']|'')*)'|(?<sign><>|!=|<=|>=|[=<>()+\-*/,])/y;
 
 function tokens(text: string): Token[] {
   const found: Token[] = [];
@@ -405,6 +405,7 @@ function property(name: string): Expression {
     const value = header(message.properties.headers, name);
     if (value === undefined) return standard === undefined ? null : (standard(message) ?? null);
     const bare = plain(value);
+    if (typeof bare === 'bigint') return Number(bare);
     return typeof bare === 'string' || typeof bare === 'number' || typeof bare === 'boolean'
       ? bare
       : null;

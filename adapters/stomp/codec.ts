@@ -210,7 +210,8 @@ export class Decoder {
     }
     this.#cursor = available;
     const limit = this.#commandEnd < 0 ? COMMAND_BYTES_MAX : this.#limits.stompHeaderBytesMax;
-    if (available - this.#lineStart > limit) throw malformed('a line is too long');
+    // One more: a carriage return that is not known to be one yet.
+    if (available - this.#lineStart > limit + 1) throw malformed('a line is too long');
     this.#checkHead(available);
     return false;
   }

@@ -111,7 +111,8 @@ export class Consuming implements SubscriptionEvents {
         "UNSUBSCRIBE must include a 'destination' or 'id' header",
       );
     }
-    const subscription = this.#subscriptions.get(id !== undefined ? `T_${id}` : `Q_${destination}`);
+    const subscription =
+      id !== undefined ? this.#subscriptions.get(`T_${id}`) : this.#reading(destination);
     if (subscription === undefined) {
       // ActiveMQ's way to end a durable subscription that is not active.
       if (durable !== null) {
@@ -447,6 +448,16 @@ export class Consuming implements SubscriptionEvents {
       throw invalidHeader(frame.command, 'subscription');
     }
     return [subscription, number];
+  }
+
+  /** In 1.0 the destination names a subscription, even one that has an id. */
+  #reading(destination: string | undefined): Subscription | undefined {
+    const exact = this.#subscriptions.get(`Q_${destination}`);
+    if (exact !== undefined || destination === undefined) return exact;
+    for (const subscription of this.#subscriptions.values()) {
+      if (subscription.spec.destination === destination) return subscription;
+    }
+    return undefined;
   }
 
   /** RabbitMQ puts a refused message back unless told otherwise; ActiveMQ dead-letters it. */

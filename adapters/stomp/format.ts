@@ -198,8 +198,10 @@ function readStandard(
 
 /** An address in the form that STOMP clients SEND to. Broker-named queues cannot be declared again. */
 function replyDestination(address: Address): string {
-  if (address.exchange === '' && /^amq\./.test(address.routingKey))
-    return `/reply-queue/${address.routingKey}`;
+  if (address.exchange === '') {
+    if (address.routingKey === '') return '';
+    if (address.routingKey.startsWith('amq.')) return `/reply-queue/${address.routingKey}`;
+  }
   return destinationOf(address.exchange, address.routingKey);
 }
 

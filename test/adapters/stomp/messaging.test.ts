@@ -153,13 +153,7 @@ describe('SEND and SUBSCRIBE', () => {
 
   test('a queue that somebody else declared otherwise is used as it is', async () => {
     const { world, connect } = createBroker();
-    const session = await world.engine.open('/', world.principal('guest'), {
-      address: 'x',
-      loopback: true,
-      tls: false,
-      listener: '',
-      protocol: 'amqp',
-    });
+    const session = await world.engine.open('/', world.principal('guest'));
     await session.declareQueue(
       {
         name: 'transient',
@@ -421,7 +415,7 @@ describe('transactions', () => {
     ['ABORT', { transaction: 'x' }, 'Bad transaction'],
     ['SEND', { destination: '/queue/a', transaction: 'x' }, 'Bad transaction'],
     ['BEGIN', { transaction: 'open' }, 'Bad transaction'],
-  ])('%s %j is refused: %s', (command, headers: Record<string, string>, message) => {
+  ])('%s %j is refused: %s', (command, headers: Record<string, string>, message: string) => {
     const client = createBroker().connect();
     client.send('BEGIN', { transaction: 'open' });
     client.send(command, headers);
@@ -531,13 +525,7 @@ describe('UNSUBSCRIBE', () => {
     const { world, connect } = createBroker();
     const client = connect();
     client.send('SUBSCRIBE', { destination: '/queue/a', id: '1' });
-    const session = await world.engine.open('/', world.principal('guest'), {
-      address: 'x',
-      loopback: true,
-      tls: false,
-      listener: '',
-      protocol: 'amqp',
-    });
+    const session = await world.engine.open('/', world.principal('guest'));
     await session.deleteQueue('a', false, false);
     expect(client.frame().headers['message']).toBe('Server cancelled subscription');
   });

@@ -1,0 +1,221 @@
+import { describe, expect, test } from 'vitest';
+import { parseActiveMq } from '../../../adapters/stomp/activemq.ts';
+import { type Broker, type Client, createBroker } from './script.ts';
+
+const BROKER = (): Broker => createBroker({ dialect: 'activemq' });
+
+function bodies(client: Client): string[] {
+  return client.frames().map((frame) => frame.body);
+}
+
+describe("ActiveMQ's destinations", () => {
+  test.each([
+    ['/queue/a.b', { kind: 'queue', name: 'a.b' }],
+    ['/queue/a/b', { kind: 'queue', name: 'a/b' }],
+    ['plain', { kind: 'queue', name: 'plain' }],
+    ['/topic/a.*.c', { kind: 'topic', key: 'a.*.c', slashes: false }],
+    ['/topic/a.>', { kind: 'topic', key: 'a.#', slashes: false }],
+    ['/topic/>', { kind: 'topic', key: '#', slashes: false }],
+    ['/temp-queue/x', { kind: 'temporary-queue', name: 'x' }],
+    ['/temp-topic/x', { kind: 'temporary-topic', name: 'x' }],
+    ['/exchange/x/k', { kind: 'exchange', exchange: 'x', key: 'k' }],
+    [
+      '/queue/Consumer.A.VirtualTopic.Orders.>',
+      {
+        kind: 'virtual',
+        queue: 'Consumer.A.VirtualTopic.Orders.>',
+        key: 'VirtualTopic.Orders.#',
+      },
+    ],
+    [
+      '/queue/a, b,/topic/c',
+      {
+        kind: 'composite',
+        parts: [
+          { kind: 'queue', name: 'a' },
+          { kind: 'queue', name: 'b' },
+          { kind: 'topic', key: 'c', slashes: false },
+        ],
+      },
+    ],
+  ])('%s', (text, destination) => {
+    expect(parseActiveMq(text)).toEqual(destination);
+  });
+
+  test.each(['/queue/', '/queue/a,', '/queue/a.*', '/queue/>', ''])('%j is none', (text) => {
+    expect(() => parseActiveMq(text)).toThrow('Invalid destination');
+  });
+});
+
+describe("ActiveMQ's dialect", () => {
+  test('may be chosen by one listener', () => {
+    const client = createBroker().connect('1.2', {}, 'activemq');
+    client.send('SEND', { destination: 'plain', receipt: 'r' });
+    expect(client.frame().command).toBe('RECEIPT');
+    expect(() => createBroker().dial(false, 'openwire')).toThrow('dialect');
+  });
+
+  test('a composite is sent to, and read from, each of its parts, with one receipt', () => {
+    const client = BROKER().connect();
+    client.send('SUBSCRIBE', { destination: '/queue/a,/topic/t', id: '1' });
+    client.send('SEND', { destination: '/queue/a,/queue/b,/topic/t', receipt: 'r' }, 'x');
+    const frames = client.frames();
+    expect(frames.map(({ headers }) => headers['destination'] ?? headers['receipt-id'])).toEqual([
+      '/queue/a',
+      '/topic/t',
+      'r',
+    ]);
+    client.send('SUBSCRIBE', { destination: '/queue/b', id: '2' });
+    expect(bodies(client)).toEqual(['x']);
+  });
+
+  test('each consumer of a virtual topic has its own queue', () => {
+    const broker = BROKER();
+    const [one, other, twin] = [broker.connect(), broker.connect(), broker.connect()];
+    one.send('SUBSCRIBE', { destination: '/queue/Consumer.A.VirtualTopic.T', id: '1' });
+    other.send('SUBSCRIBE', { destination: '/queue/Consumer.B.VirtualTopic.T', id: '1' });
+    twin.send('SUBSCRIBE', { destination: '/queue/Consumer.B.VirtualTopic.T', id: '1' });
+    for (const body of ['1', '2']) one.send('SEND', { destination: '/topic/VirtualTopic.T' }, body);
+    expect(bodies(one)).toEqual(['1', '2']);
+    expect([...bodies(other), ...bodies(twin)].sort()).toEqual(['1', '2']);
+  });
+
+  test('a durable subscriber is found again by client-id and name, until UNSUBSCRIBE names it', () => {
+    const broker = BROKER();
+    const subscription = {
+      destination: '/topic/news.>',
+      id: '1',
+      'activemq.subscriptionName': 'mine',
+    };
+    const first = broker.connect('1.2', { 'client-id': 'me' });
+    first.send('SUBSCRIBE', subscription);
+    first.lose();
+    const second = broker.connect('1.2', { 'client-id': 'me' });
+    second.send('SEND', { destination: '/topic/news.a' }, 'missed');
+    second.send('SUBSCRIBE', subscription);
+    expect(bodies(second)).toEqual(['missed']);
+    second.send('UNSUBSCRIBE', { id: '1' });
+    second.send('SEND', { destination: '/topic/news.a' }, 'again');
+    second.send('SUBSCRIBE', subscription);
+    expect(bodies(second)).toEqual(['again']);
+    second.send('UNSUBSCRIBE', { id: '1', 'activemq.subscriptionName': 'mine' });
+    expect([...broker.world.engine.admin.queues('/')]).toEqual([]);
+    second.send('SUBSCRIBE', subscription);
+    second.lose();
+    const third = broker.connect('1.2', { 'client-id': 'me' });
+    third.send('UNSUBSCRIBE', { 'activemq.subscriptionName': 'mine', receipt: 'r' });
+    expect(third.frame().headers['receipt-id']).toBe('r');
+    expect([...broker.world.engine.admin.queues('/')]).toEqual([]);
+  });
+
+  test('a durable subscription needs a client-id', () => {
+    const client = BROKER().connect();
+    client.send('SUBSCRIBE', {
+      destination: '/topic/a',
+      id: '1',
+      'activemq.subscriptionName': 'x',
+    });
+    expect(client.frame().headers['message']).toBe('Missing client-id');
+  });
+
+  test.each(['/temp-queue/answers', '/temp-topic/answers'])(
+    'replies come to %s, to whom they belong',
+    (temporary) => {
+      const broker = BROKER();
+      const [asker, other, worker] = [broker.connect(), broker.connect(), broker.connect()];
+      for (const client of [asker, other]) {
+        client.send('SUBSCRIBE', { destination: temporary, id: 'r' });
+      }
+      worker.send('SUBSCRIBE', { destination: '/queue/work', id: 'w' });
+      asker.send('SEND', { destination: '/queue/work', 'reply-to': temporary }, 'ask');
+      const replyTo = worker.frame().headers['reply-to'] ?? '';
+      worker.send('SEND', { destination: replyTo }, 'answer');
+      asker.send('SEND', { destination: temporary }, 'to myself');
+      expect(bodies(asker)).toEqual(['answer', 'to myself']);
+      expect(bodies(other)).toEqual([]);
+    },
+  );
+
+  test('a NACKed message is not delivered again', () => {
+    const client = BROKER().connect();
+    client.send('SUBSCRIBE', { destination: '/queue/n', id: '1', ack: 'client' });
+    client.send('SEND', { destination: '/queue/n' }, 'x');
+    const message = client.frame();
+    expect(message.headers).not.toHaveProperty('redelivered');
+    client.send('NACK', { id: message.headers['ack'] ?? '', receipt: 'r' });
+    expect(client.frame().headers['receipt-id']).toBe('r');
+  });
+
+  test('UNSUBSCRIBE gives what is unacknowledged to others', () => {
+    const broker = BROKER();
+    const [first, second] = [broker.connect(), broker.connect()];
+    first.send('SUBSCRIBE', { destination: '/queue/u', id: '1', ack: 'client' });
+    first.send('SEND', { destination: '/queue/u' }, 'x');
+    second.send('SUBSCRIBE', { destination: '/queue/u', id: '1' });
+    first.send('UNSUBSCRIBE', { id: '1' });
+    expect(second.frame().headers['redelivered']).toBe('true');
+  });
+
+  test('activemq.prefetchSize bounds what is out', () => {
+    const client = BROKER().connect();
+    client.send('SUBSCRIBE', {
+      destination: '/queue/p',
+      id: '1',
+      ack: 'client',
+      'activemq.prefetchSize': '1',
+    });
+    for (const body of ['1', '2']) client.send('SEND', { destination: '/queue/p' }, body);
+    expect(bodies(client)).toEqual(['1']);
+  });
+
+  test('a retroactive subscriber is given what was retained', () => {
+    const client = BROKER().connect();
+    client.send('SEND', { destination: '/topic/state', retain: 'true' }, 'last');
+    client.send('SUBSCRIBE', {
+      destination: '/topic/state',
+      id: '1',
+      'activemq.retroactive': 'true',
+    });
+    expect(bodies(client)).toEqual(['last']);
+  });
+
+  test('a SEND in a transaction is answered at once', () => {
+    const client = BROKER().connect();
+    client.send('BEGIN', { transaction: 't' });
+    client.send('SEND', { destination: '/queue/a', transaction: 't', receipt: 's' });
+    expect(client.frame().headers['receipt-id']).toBe('s');
+    client.send('COMMIT', { transaction: 't', receipt: 'c' });
+    expect(client.frame().headers['receipt-id']).toBe('c');
+  });
+});
+
+describe('selectors on SUBSCRIBE', () => {
+  test.each(['auto', 'client'])('choose what a topic subscription is given (%s)', (ack) => {
+    const client = createBroker().connect();
+    const selector = "colour = 'red' AND size > 10".replaceAll(':', '\\c');
+    client.send('SUBSCRIBE', {
+      destination: '/topic/s',
+      id: '1',
+      ack,
+      selector,
+      'prefetch-count': '1',
+    });
+    const sizes = ['5', '11', '12'];
+    for (const size of sizes)
+      client.send('SEND', { destination: '/topic/s', colour: 'red', size }, size);
+    client.send('SEND', { destination: '/topic/s', colour: 'blue', size: '20' }, 'blue');
+    expect(bodies(client)).toEqual(ack === 'auto' ? ['11', '12'] : ['11']);
+  });
+
+  test('are refused where others read the queue too, and where they cannot be read', () => {
+    const broker = createBroker();
+    const client = broker.connect();
+    client.send('SUBSCRIBE', { destination: '/queue/s', id: '1', selector: 'a = 1' });
+    expect(client.frame().headers['message']).toBe('Selector not supported');
+    const other = broker.connect();
+    other.send('SUBSCRIBE', { destination: '/topic/s', id: '1', selector: 'a = ' });
+    const error = other.frame();
+    expect(error.headers['message']).toBe('precondition_failed');
+    expect(error.body).toContain('it ends too early');
+  });
+});
