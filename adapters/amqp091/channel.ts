@@ -83,8 +83,8 @@ export class Channel implements ChannelPort {
   }
 
   /** The socket's output is full, or no longer. */
-  clog(clogged: boolean): void {
-    this.#consuming.clog(clogged);
+  regulate(): void {
+    this.#consuming.regulate();
   }
 
   /** Deliveries that wait for too long end the channel. */

@@ -12,7 +12,8 @@ import { Fate } from '../../core/engine.ts';
 
 /** Writes confirms to the client. */
 export interface ConfirmSink {
-  ack(tag: number, multiple: boolean): void;
+  /** `count` > 1: this tag and everything below it. */
+  ack(tag: number, count: number): void;
   nack(tag: number): void;
   /** There is something to `flush` now. */
   waiting(): void;
@@ -57,7 +58,7 @@ export class Confirms {
   flush(): void {
     this.#waiting = false;
     if (this.#untold > 0) {
-      this.#sink.ack(this.#highestUntold, this.#untold > 1);
+      this.#sink.ack(this.#highestUntold, this.#untold);
       this.#untold = 0;
     }
     if (this.#aheadUntold.length === 0) return;
@@ -65,7 +66,7 @@ export class Confirms {
       // Those that the gap before them closed for are covered by the ack above.
       if (this.#ahead.get(tag) !== false) continue;
       this.#ahead.set(tag, true);
-      this.#sink.ack(tag, false);
+      this.#sink.ack(tag, 1);
     }
     this.#aheadUntold = [];
   }

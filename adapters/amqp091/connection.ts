@@ -216,8 +216,8 @@ export class AmqpConnection
     this.#channels.delete(channel.number);
   }
 
-  clogged(clogged: boolean): void {
-    for (const channel of this.#channels.values()) channel.clog(clogged);
+  regulate(): void {
+    for (const channel of this.#channels.values()) channel.regulate();
   }
 
   beat(): void {

@@ -46,7 +46,6 @@ export class Consuming implements ConsumerOwner {
   #replyTag: string | null = null;
   #replyQueue: string | null = null;
   #flowing = true;
-  #clogged = false;
   /** Since when, and from which delivery tag on, nothing older waited (`checkTimeout`). */
   #marks: { readonly at: number; readonly tag: number }[] = [];
 
@@ -146,13 +145,16 @@ export class Consuming implements ConsumerOwner {
   /** Channel.flow: whether the client wants deliveries at all. */
   flow(active: boolean): void {
     this.#flowing = active;
-    this.#regulate();
+    this.regulate();
   }
 
-  /** Whether the socket has more to send than it should. */
-  clog(clogged: boolean): void {
-    this.#clogged = clogged;
-    this.#regulate();
+  /** Pauses or resumes the consumers, as flow and the socket have it. */
+  regulate(): void {
+    const stopped = !this.#flowing || this.channel.link.congested;
+    for (const consumer of this.#consumers.values()) {
+      if (stopped) consumer.pause();
+      else consumer.resume();
+    }
   }
 
   gone(consumer: AmqpConsumer, _reason: BrokerError): void {
@@ -219,13 +221,22 @@ export class Consuming implements ConsumerOwner {
       credits,
       arguments: wanted.arguments,
     };
-    if (!this.#flowing || this.#clogged || this.channel.link.congested) consumer.pause();
+    // A consumer may be delivered to before there is a subscription to pause: a window that is shut.
+    const shut = !this.#flowing || this.channel.link.congested ? new Credit(1) : null;
+    if (shut !== null) {
+      shut.take();
+      credits.push(shut);
+      consumer.pause();
+    }
     this.channel.ask(
       () => {
         this.#consumers.set(tag, consumer);
         return this.channel.link.session.consume(spec, consumer);
       },
-      (subscription) => consumer.started(subscription),
+      (subscription) => {
+        consumer.started(subscription);
+        if (shut !== null) shut.limit = 0;
+      },
     );
   }
 
@@ -290,14 +301,6 @@ export class Consuming implements ConsumerOwner {
     writeContent(output, number, native, message.body, link.frameBytesMax);
     link.counters.delivered++;
     if (redelivered) link.counters.redelivered++;
-  }
-
-  #regulate(): void {
-    const stopped = !this.#flowing || this.#clogged;
-    for (const consumer of this.#consumers.values()) {
-      if (stopped) consumer.pause();
-      else consumer.resume();
-    }
   }
 
   #write(method: number): void {

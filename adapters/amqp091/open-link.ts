@@ -26,8 +26,8 @@ export interface LinkHost {
   readonly counters: ProtocolCounters;
   readonly log: Log;
   readonly turn: Turn;
-  /** Tells every channel. */
-  clogged(clogged: boolean): void;
+  /** The socket is full, or no longer: consumers pause or resume. */
+  regulate(): void;
 }
 
 export class OpenLink implements Link {
@@ -77,13 +77,13 @@ export class OpenLink implements Link {
   clog(): void {
     if (this.#congested) return;
     this.#congested = true;
-    this.#host.clogged(true);
+    this.#host.regulate();
   }
 
   drained(): void {
     if (!this.#congested) return;
     this.#congested = false;
-    this.#host.clogged(false);
+    this.#host.regulate();
   }
 
   hold(): void {

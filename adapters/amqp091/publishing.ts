@@ -145,10 +145,10 @@ export class Publishing implements PublisherEvents, ConfirmSink {
     this.#channel.link.release();
   }
 
-  ack(tag: number, multiple: boolean): void {
+  ack(tag: number, count: number): void {
     const { link, number } = this.#channel;
-    writeAck(link.transport.output, number, tag, multiple);
-    link.counters.confirmed++;
+    writeAck(link.transport.output, number, tag, count > 1);
+    link.counters.confirmed += count;
   }
 
   nack(tag: number): void {
