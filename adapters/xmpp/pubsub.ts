@@ -258,6 +258,11 @@ export class Pubsub implements Service, Consumer {
       reply(request, errorReply(iq, 'forbidden'));
       return;
     }
+    // A node that only subscribers made so far belongs to its first publisher.
+    if (node.affiliations.size === 0) {
+      node.affiliations.set(from.bare, 'owner');
+      this.save(node);
+    }
     const id = item?.attrs.id ?? this.host.nextId();
     const payloadElement = item === undefined ? undefined : firstElement(item);
     const content = itemContent(payloadElement, id, from.full);
@@ -399,6 +404,7 @@ export class Pubsub implements Service, Consumer {
     }
     const node = this.#make(request, name);
     if (node === null) return;
+    node.affiliations.set(request.from.bare, 'owner');
     const configure = childOf(payload, 'configure', NS.PUBSUB);
     const values = configure === undefined ? null : submitted(configure);
     if (values instanceof Map && !applyNodeForm(node.config, values)) {
@@ -556,7 +562,6 @@ export class Pubsub implements Service, Consumer {
       return null;
     }
     const node = new PubsubNode(name, null);
-    node.affiliations.set(request.from.bare, 'owner');
     this.#add(node);
     this.save(node);
     return node;

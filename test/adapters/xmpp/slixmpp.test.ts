@@ -1,0 +1,71 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Gateway } from '../../../main.ts';
+import { startGateway } from '../../support/gateway.ts';
+
+const PYTHON = '/usr/bin/python3';
+const SCRIPT = new URL('slixmpp_client.py', import.meta.url).pathname;
+const installed = spawnSync(PYTHON, ['-c', 'import slixmpp']).status === 0;
+if (!installed) console.warn('SKIPPED: slixmpp is not installed for /usr/bin/python3');
+
+type Step = { readonly step: string } & Readonly<Record<string, unknown>>;
+
+describe.skipIf(!installed)('slixmpp', () => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway();
+  });
+  afterAll(() => gateway.stop());
+
+  function run(...args: string[]): Promise<Step[]> {
+    return new Promise((resolve, reject) => {
+      const argv = [SCRIPT, String(gateway.port('xmpp')), ...args];
+      execFile(PYTHON, argv, { timeout: 50_000 }, (error, stdout, stderr) => {
+        if (error !== null) reject(new Error(`${stdout}\n${stderr}`));
+        else
+          resolve(
+            stdout
+              .trim()
+              .split('\n')
+              .map((line) => JSON.parse(line) as Step),
+          );
+      });
+    });
+  }
+
+  test('logs in with every mechanism', async () => {
+    const steps = await run('mechanisms');
+    expect(steps).toEqual(
+      ['PLAIN', 'SCRAM-SHA-1', 'SCRAM-SHA-256'].map((mechanism) => ({
+        step: 'login',
+        mechanism,
+        jid: 'alice@localhost/m',
+      })),
+    );
+  }, 60_000);
+
+  test('chats, asks, sees presence, meets in rooms, publishes, works on a queue', async () => {
+    const steps = await run();
+    expect(steps).toEqual([
+      { step: 'chat', body: 'hello', sender: 'alice@localhost/a' },
+      { step: 'reply', body: 'hello yourself' },
+      { step: 'disco', identities: [['server', 'im']] },
+      {
+        step: 'items',
+        jids: ['exchanges.localhost', 'pubsub.localhost', 'queues.localhost', 'rooms.localhost'],
+      },
+      { step: 'ping', ok: true },
+      { step: 'version', name: 'Rosetta MQ' },
+      { step: 'time', utc: 'Z' },
+      { step: 'roster', subscription: 'both' },
+      { step: 'room', body: 'hi all', nick: 'al', roster: ['al', 'bo'] },
+      { step: 'configured' },
+      { step: 'event', node: 'news/today', id: 'i1', tag: '{http://www.w3.org/2005/Atom}entry' },
+      { step: 'last', ids: ['i1'] },
+      { step: 'deleted' },
+      { step: 'queue', body: 'work', place: 'jobs@queues.localhost' },
+      { step: 'answer', body: 'done' },
+      { step: 'carbon', body: 'copied' },
+    ]);
+  }, 60_000);
+});
