@@ -54,6 +54,8 @@ export function consumeArguments(frame: Frame): HeaderTable {
   return argumentsOf(frame, CONSUME_ARGUMENTS);
 }
 
+const FIRST_LETTERS = headerName('xade');
+
 /** How a frame wants its queue; what it does not say is as `defaults` has it. */
 export function queueSpec(
   frame: Frame,
@@ -71,6 +73,8 @@ export function queueSpec(
 
 /** Whether a frame says anything of how its queue is to be. */
 export function describesQueue(frame: Frame): boolean {
+  // Almost no SEND has any such header, and every one of them begins with one of four letters.
+  if (!frame.someNameBegins(FIRST_LETTERS)) return false;
   return (
     frame.has(DURABLE) ||
     frame.has(EXCLUSIVE) ||

@@ -30,6 +30,7 @@ export function headerName(name: string): HeaderName {
 }
 
 const CONTENT_LENGTH = headerName('content-length');
+const DESTINATION = headerName('destination');
 
 /** One frame from a client. */
 export class Frame {
@@ -68,6 +69,18 @@ export class Frame {
       }
     }
     return -1;
+  }
+
+  /** Whether a header's name, `destination` aside, begins with one of `letters`. */
+  someNameBegins(letters: Buffer): boolean {
+    const { bytes, base, lines } = this;
+    for (let at = 0; at < lines.length; at += 3) {
+      const start = lines[at] as number;
+      if (!letters.includes(bytes[base + start] as number)) continue;
+      if ((lines[at + 1] as number) - start !== 11 || !this.#matches(start, DESTINATION))
+        return true;
+    }
+    return false;
   }
 
   name(index: number): string {
