@@ -24,6 +24,11 @@ export class ManualClock implements Clock {
     };
   }
 
+  /** Due at the next `advance`, even by 0 ms. */
+  soon(callback: () => void): void {
+    this.after(0, callback);
+  }
+
   /** Moves on by `ms`, firing what falls due in order. */
   advance(ms: number): void {
     const target = this.#now + ms;
