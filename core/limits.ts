@@ -15,6 +15,8 @@ export const DEFAULT_LIMITS = {
   outputCloseBytes: 64 * 1024 * 1024,
   /** Messages in memory: past it publishers are held, in bytes. 0: 40 % of the machine's memory. */
   memoryHighBytes: 0,
+  /** Messages of one durable queue in memory: past it they stay on the disk, in bytes. */
+  queueWindowBytes: 8 * 1024 * 1024,
   /** Messages of one queue: past it, while its consumers cannot keep up, publishers to it are slowed, in bytes. */
   queueSlowBytes: 32 * 1024 * 1024,
   /** How long a publisher to a slow queue is held at most, in milliseconds. */

@@ -1,6 +1,6 @@
 /**
  * Where an engine keeps what must outlive the process. Writes are synchronous calls that a later flush
- * makes safe; one flush answers everybody who waits.
+ * makes safe, in the order of the calls; one flush answers everybody who waits.
  */
 import type { Table } from './engine.ts';
 import type { Message } from './message.ts';
@@ -11,9 +11,12 @@ export interface Store {
   /** False: everything is gone with the process, and nothing is worth writing. */
   readonly durable: boolean;
   readonly definitions: Definitions;
-  /** The log of one durable queue; null where the store keeps no messages. */
+  /** The log of one durable queue; null where the store keeps no messages. The same id, the same log. */
   queue(id: string): QueueLog | null;
   table(name: string): Table;
+  /** Calls `listener` when the store stops (an error) and goes on (null) taking writes. */
+  onTrouble(listener: (error: Error | null) => void): void;
+  /** Makes everything safe first. */
   close(): Promise<void>;
 }
 
@@ -24,14 +27,36 @@ export interface Definitions {
   entries(kind: string): Iterable<readonly [key: string, record: string]>;
 }
 
+/** One message that is read back. */
+export interface Logged {
+  readonly position: number;
+  readonly message: Message;
+  /** It was handed out before, as far as the log was told (`lent`). */
+  readonly lent: boolean;
+}
+
+export interface ReadBack {
+  readonly messages: readonly Logged[];
+  /** Messages among them that are damaged and were passed over; they stay in the store. */
+  readonly unreadable: number;
+}
+
 /** Messages of one queue by their position, which only grows. */
 export interface QueueLog {
+  /** The highest position ever used; new ones are above it. */
+  readonly last: number;
+  /** Messages in it. */
+  readonly count: number;
   append(position: number, message: Message): void;
   remove(position: number): void;
-  /** Calls `done` once everything appended before is safe (null) or lost; never within this call. */
-  flush(done: (error: Error | null) => void): void;
-  /** What a former process left, in order of position. */
-  recover(): Iterable<readonly [position: number, message: Message]>;
+  /** The message at `position` was handed out, and with it all before it. */
+  lent(position: number): void;
+  /** Calls `done` once everything appended before is safe; never within this call. */
+  flush(done: () => void): void;
+  /** The next messages above `after` in order: at most `most`, and about `bytes` bytes. */
+  read(after: number, most: number, bytes: number): ReadBack;
+  /** Removes every message above `after`; returns how many. */
+  truncate(after: number): number;
   /** The queue is deleted. */
   drop(): void;
 }

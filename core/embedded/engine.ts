@@ -66,6 +66,7 @@ export class EmbeddedEngine implements Engine {
           'memory below its mark: publishers go on',
         );
     });
+    store.onTrouble((error) => this.#memory.block(error !== null));
     this.capabilities = {
       exchangeTypes: this.#exchangeTypes.names(),
       queueTypes: this.#queueTypes.names(),

@@ -1,11 +1,13 @@
 /**
- * Bytes of messages in memory, against one mark. Past it publishers are held; they go on when it has
- * fallen to four fifths of the mark, so that they don't flap.
+ * Whether the broker has room for more: bytes of messages in memory against one mark, and whether the
+ * store takes writes. While it has none publishers are held; they go on when the bytes have fallen to
+ * four fifths of the mark, so that they don't flap.
  */
 export class MemoryGauge {
   readonly #highBytes: number;
   #bytes = 0;
-  #full = false;
+  #over = false;
+  #blocked = false;
   readonly #waiting = new Set<() => void>();
   readonly #changed: (full: boolean, bytes: number) => void;
 
@@ -18,27 +20,32 @@ export class MemoryGauge {
     return this.#bytes;
   }
 
+  /** Publishers are to be held. */
   get full(): boolean {
-    return this.#full;
+    return this.#over || this.#blocked;
   }
 
   add(bytes: number): void {
     this.#bytes += bytes;
-    if (!this.#full && this.#bytes > this.#highBytes) {
-      this.#full = true;
+    if (!this.#over && this.#bytes > this.#highBytes) {
+      this.#over = true;
       this.#changed(true, this.#bytes);
     }
   }
 
   remove(bytes: number): void {
     this.#bytes -= bytes;
-    if (this.#full && this.#bytes * 5 <= this.#highBytes * 4) {
-      this.#full = false;
+    if (this.#over && this.#bytes * 5 <= this.#highBytes * 4) {
+      this.#over = false;
       this.#changed(false, this.#bytes);
-      const waiting = [...this.#waiting];
-      this.#waiting.clear();
-      for (const wake of waiting) wake();
+      this.#wake();
     }
+  }
+
+  /** Holds publishers for another reason, until it is called with false. */
+  block(blocked: boolean): void {
+    this.#blocked = blocked;
+    this.#wake();
   }
 
   /** Calls `wake` once, when there is room again. */
@@ -48,5 +55,12 @@ export class MemoryGauge {
 
   forget(wake: () => void): void {
     this.#waiting.delete(wake);
+  }
+
+  #wake(): void {
+    if (this.full) return;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
   }
 }

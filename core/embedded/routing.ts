@@ -7,7 +7,7 @@
  */
 import { addressFromReplyKey, REPLY_PREFIX } from '../address.ts';
 import type { Clock } from '../clock.ts';
-import { Fate, type PublisherEvents } from '../engine.ts';
+import { type BindingSpec, Fate, type PublisherEvents } from '../engine.ts';
 import { BrokerError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
@@ -103,6 +103,14 @@ export class Routing {
       this.#rise(next);
     }
     this.#burying = false;
+  }
+
+  /** Which bindings of a queue a message matches by the address that it came by. */
+  bindingsOf(message: Message, queue: Queue): readonly BindingSpec[] | null {
+    const exchange = this.#topology.findExchange(message.exchange);
+    if (exchange === undefined) return null;
+    const matches = this.#route(exchange, message);
+    return queue.mark === this.#stamp ? (matches.bindings[queue.markIndex] ?? null) : null;
   }
 
   #route(exchange: Exchange, message: Message): Matches {
@@ -222,11 +230,6 @@ class Pending implements Receipt {
   }
 
   safe(): void {
-    this.#less();
-  }
-
-  lost(): void {
-    if (this.#fate === Fate.CONFIRMED) this.#fate = Fate.FAILED;
     this.#less();
   }
 

@@ -52,6 +52,8 @@ export interface QueueContext {
   readonly log: QueueLog | null;
   /** A message that the queue is done with for another reason than an acknowledgement. */
   deadLetter(message: Message, queue: Queue, reason: Death['reason']): void;
+  /** Which bindings of the queue a message matches that came back from the log. */
+  bindingsOf(message: Message, queue: Queue): readonly BindingSpec[] | null;
   /** The queue has decided to be deleted (auto-delete, expiry). */
   unwanted(queue: Queue): void;
 }
@@ -72,7 +74,6 @@ export type Taken = (typeof Taken)[keyof typeof Taken];
 /** Told once for each publish that was PENDING, never during it. */
 export interface Receipt {
   safe(): void;
-  lost(): void;
 }
 
 export interface Queue {

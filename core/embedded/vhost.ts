@@ -221,6 +221,7 @@ export class VirtualHost {
       vhost: this.name,
       log: durable ? this.#context.store.queue(`${this.name}\0${spec.name}`) : null,
       deadLetter: (message, queue, reason) => this.routing.bury(message, queue, reason),
+      bindingsOf: (message, queue) => this.routing.bindingsOf(message, queue),
       unwanted: (queue) => this.remove(queue),
     });
   }

@@ -21,6 +21,8 @@ export class MemoryStore implements Store {
     return table;
   }
 
+  onTrouble(): void {}
+
   async close(): Promise<void> {}
 }
 

@@ -25,9 +25,9 @@ import { Dispatcher } from '../dispatch.ts';
 import type { Owner } from '../owner.ts';
 import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } from '../types.ts';
 import { KNOWN_ARGUMENTS, type QueueOptions, queueOptions } from './arguments.ts';
+import { Backlog } from './backlog.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
 import { Member } from './member.ts';
-import { ReadyList } from './ready-list.ts';
 
 export const classic: QueueType = {
   name: 'classic',
@@ -46,15 +46,13 @@ export class ClassicQueue implements Queue, Home {
   mark = 0;
   markIndex = 0;
   readonly #context: QueueContext;
-  readonly #ready: ReadyList;
+  readonly #ready: Backlog;
   readonly #dispatcher: Dispatcher;
   /** Those that consume, or still hold something. */
   readonly #members = new Set<Member>();
   readonly #pullers = new Map<Owner, Member>();
-  #position = 0;
+  #position: number;
   #lent = 0;
-  #bytes = 0;
-  #readyBytes = 0;
   #dispatching = false;
   #continuing = false;
   #closed = false;
@@ -74,9 +72,18 @@ export class ClassicQueue implements Queue, Home {
     this.tracksBindings = tracksBindings;
     this.#context = context;
     this.options = queueOptions(spec, context.vhost);
-    this.#ready = new ReadyList(this.options.maxPriority);
+    this.#position = context.log?.last ?? 0;
+    this.#ready = new Backlog({
+      home: this,
+      options: this.options,
+      log: context.log,
+      memory: context.memory,
+      windowBytes: context.limits.queueWindowBytes,
+      expiryOf: (message) => this.#expiryOf(message),
+      bindingsOf: (message) => (tracksBindings ? context.bindingsOf(message, this) : null),
+    });
     this.#dispatcher = new Dispatcher(this.options.singleActive, () => this.#dispatch());
-    this.#recover();
+    this.#watchExpiry();
     this.touch();
   }
 
@@ -101,11 +108,11 @@ export class ClassicQueue implements Queue, Home {
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#ready.charged;
   }
 
   get slow(): boolean {
-    return this.#bytes > this.#context.limits.queueSlowBytes && this.#dispatcher.choked;
+    return this.#ready.charged > this.#context.limits.queueSlowBytes && this.#dispatcher.choked;
   }
 
   publish(
@@ -136,7 +143,6 @@ export class ClassicQueue implements Queue, Home {
       this.#hand(entry, member);
     } else {
       this.#ready.push(entry);
-      this.#readyBytes += message.body.length;
       this.#dispatch();
     }
     return taken;
@@ -158,7 +164,7 @@ export class ClassicQueue implements Queue, Home {
   get(acknowledge: boolean, owner: Owner): Pulled | null {
     this.touch();
     this.#expire();
-    const entry = this.#take();
+    const entry = this.#ready.shift();
     if (entry === undefined) return null;
     if (acknowledge) this.#lend(entry, this.#pullerOf(owner));
     else this.#gone(entry);
@@ -176,8 +182,8 @@ export class ClassicQueue implements Queue, Home {
   }
 
   purge(): number {
-    let purged = 0;
-    for (let entry = this.#take(); entry !== undefined; entry = this.#take()) {
+    let purged = this.#ready.dropStored();
+    for (let entry = this.#ready.shift(); entry !== undefined; entry = this.#ready.shift()) {
       this.#gone(entry);
       purged++;
     }
@@ -226,8 +232,7 @@ export class ClassicQueue implements Queue, Home {
       this.#context.log?.drop();
     }
     this.#closed = true;
-    this.#context.memory.remove(this.#bytes);
-    this.#bytes = 0;
+    this.#ready.dischargeAll();
     for (const member of consuming) this.#dispatcher.remove(member);
     if (!deleting) return;
     for (const member of consuming) {
@@ -259,7 +264,7 @@ export class ClassicQueue implements Queue, Home {
         return;
       }
       this.#expire();
-      const entry = this.#take();
+      const entry = this.#ready.shift();
       if (entry === undefined) return;
       if (member.spec.acknowledge) {
         this.#lend(entry, member);
@@ -279,15 +284,10 @@ export class ClassicQueue implements Queue, Home {
     });
   }
 
-  #take(): Entry | undefined {
-    const entry = this.#ready.shift();
-    if (entry !== undefined) this.#readyBytes -= entry.message.body.length;
-    return entry;
-  }
-
   #lend(entry: Entry, member: Member): void {
     entry.state = EntryState.LENT;
     this.#lent++;
+    if (entry.logged) this.#context.log?.lent(entry.position);
     member.hold(entry);
     member.consumer.deliver(entry);
   }
@@ -320,22 +320,21 @@ export class ClassicQueue implements Queue, Home {
   }
 
   #append(entry: Entry, receipt: Receipt | null): Taken {
-    this.#bytes += entry.charge;
-    this.#context.memory.add(entry.charge);
+    this.#ready.charge(entry);
     const log = this.#context.log;
     if (log === null || !entry.message.durable) return Taken.DONE;
     log.append(entry.position, entry.message);
+    entry.logged = true;
     if (receipt === null) return Taken.DONE;
-    log.flush((error) => (error === null ? receipt.safe() : receipt.lost()));
+    log.flush(() => receipt.safe());
     return Taken.PENDING;
   }
 
   #gone(entry: Entry): void {
     entry.state = EntryState.GONE;
     if (this.#closed) return;
-    this.#bytes -= entry.charge;
-    this.#context.memory.remove(entry.charge);
-    if (entry.message.durable) this.#context.log?.remove(entry.position);
+    this.#ready.discharge(entry);
+    if (entry.logged) this.#context.log?.remove(entry.position);
   }
 
   #requeue(entry: Entry): void {
@@ -348,14 +347,13 @@ export class ClassicQueue implements Queue, Home {
       return;
     }
     this.#ready.insert(entry.again());
-    this.#readyBytes += entry.message.body.length;
   }
 
   #full(bodyBytes: number): boolean {
     const { maxLength, maxBytes, overflow } = this.options;
     if (overflow === 'drop-head') return false;
     if (maxLength !== -1 && this.#ready.length >= maxLength) return true;
-    return maxBytes !== -1 && this.#readyBytes + bodyBytes > maxBytes;
+    return maxBytes !== -1 && this.#ready.bodyBytes + bodyBytes > maxBytes;
   }
 
   #refuse(message: Message): Taken {
@@ -369,11 +367,10 @@ export class ClassicQueue implements Queue, Home {
     if (overflow !== 'drop-head') return;
     while (
       (maxLength !== -1 && this.#ready.length > maxLength) ||
-      (maxBytes !== -1 && this.#readyBytes > maxBytes)
+      (maxBytes !== -1 && this.#ready.bodyBytes > maxBytes)
     ) {
       const entry = this.#ready.shiftLowest();
       if (entry === undefined) return;
-      this.#readyBytes -= entry.message.body.length;
       this.#gone(entry);
       this.#context.counters.overflowed++;
       this.#deadLetter(entry.message, 'maxlen');
@@ -397,7 +394,7 @@ export class ClassicQueue implements Queue, Home {
       first !== undefined && first.expiresAt !== 0 && first.expiresAt <= now;
       first = this.#ready.first()
     ) {
-      const entry = this.#take();
+      const entry = this.#ready.shift();
       if (entry === undefined) return;
       this.#gone(entry);
       this.#context.counters.expired++;
@@ -448,29 +445,6 @@ export class ClassicQueue implements Queue, Home {
     if (this.#closed || this.#dispatcher.count > 0) return;
     if (this.spec.autoDelete) this.#context.unwanted(this);
     else this.touch();
-  }
-
-  #recover(): void {
-    const log = this.#context.log;
-    if (log === null) return;
-    for (const [position, message] of log.recover()) {
-      // Whether it was delivered before the restart is not known: said to have been, to be safe.
-      const entry = new Entry(
-        message,
-        this,
-        position,
-        1,
-        null,
-        this.#expiryOf(message),
-        message.size,
-      );
-      this.#position = position;
-      this.#bytes += entry.charge;
-      this.#context.memory.add(entry.charge);
-      this.#readyBytes += message.body.length;
-      this.#ready.push(entry);
-    }
-    this.#watchExpiry();
   }
 }
 

@@ -25,6 +25,8 @@ export class Entry implements Delivery {
   /** Bytes that it counts in memory. */
   readonly charge: number;
   state: EntryState = EntryState.READY;
+  /** It is in the queue's log. */
+  logged = false;
   /** Who holds it, and its neighbours in that member's list, while LENT. */
   member: Member | null = null;
   previous: Entry | null = null;
@@ -58,7 +60,7 @@ export class Entry implements Delivery {
 
   /** The same message, back in the queue after an attempt. */
   again(): Entry {
-    return new Entry(
+    const again = new Entry(
       this.message.own(),
       this.home,
       this.position,
@@ -67,5 +69,7 @@ export class Entry implements Delivery {
       this.expiresAt,
       this.charge,
     );
+    again.logged = this.logged;
+    return again;
   }
 }

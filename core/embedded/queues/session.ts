@@ -44,6 +44,7 @@ class SessionQueue implements Queue {
       {
         ...context,
         deadLetter: (message, _queue, reason) => context.deadLetter(message, outer(), reason),
+        bindingsOf: (message) => context.bindingsOf(message, outer()),
         unwanted: () => context.unwanted(outer()),
       },
       'session',

@@ -1,0 +1,168 @@
+/**
+ * What waits in a queue, oldest first, with only so much of it in memory:
+ *
+ *     first ─▶ [ entries in memory ] ─▶ [ stored: in the log only ] ─▶ newest
+ *                                   ▲ #loadedTo
+ *
+ * Without a log everything is in memory, and so it is with priorities or a limit in bytes, which ask
+ * about every message. Else what comes beyond the window stays in the log until its turn is near, and
+ * comes back in batches. A message that is not durable goes through the log in the same way, and is
+ * forgotten by a restart.
+ */
+import assert from 'node:assert/strict';
+import type { BindingSpec } from '../../engine.ts';
+import type { Message } from '../../message.ts';
+import type { QueueLog } from '../../store.ts';
+import type { MemoryGauge } from '../memory-gauge.ts';
+import type { QueueOptions } from './arguments.ts';
+import { Entry, type Home } from './entry.ts';
+import { ReadyList } from './ready-list.ts';
+
+/** Entries in memory below which more are read, and how many at a time. */
+const LOW_ENTRIES = 256;
+const BATCH_ENTRIES = 1024;
+/** What an entry counts in memory beside its message, when it came back from the log. */
+const ENTRY_BYTES = 128;
+
+export interface BacklogParts {
+  readonly home: Home;
+  readonly options: QueueOptions;
+  readonly log: QueueLog | null;
+  readonly memory: MemoryGauge;
+  /** Bytes in memory beyond which messages stay in the log. */
+  readonly windowBytes: number;
+  expiryOf(message: Message): number;
+  bindingsOf(message: Message): readonly BindingSpec[] | null;
+}
+
+export class Backlog {
+  readonly #parts: BacklogParts;
+  readonly #ready: ReadyList;
+  readonly #log: QueueLog | null;
+  readonly #pages: boolean;
+  #loadedTo = 0;
+  #stored: number;
+  #bodyBytes = 0;
+  #charged = 0;
+
+  /** Takes over what the log holds from before. */
+  constructor(parts: BacklogParts) {
+    const { options, log } = parts;
+    this.#parts = parts;
+    this.#ready = new ReadyList(options.maxPriority);
+    this.#log = log;
+    this.#pages = options.maxPriority === 0 && options.maxBytes === -1;
+    this.#stored = log?.count ?? 0;
+    while (!this.#pages && this.#stored > 0) this.#load();
+  }
+
+  get length(): number {
+    return this.#ready.length + this.#stored;
+  }
+
+  /** Bytes of bodies in memory: of all that waits, where a limit in bytes asks. */
+  get bodyBytes(): number {
+    return this.#bodyBytes;
+  }
+
+  /** Bytes that waiting and lent entries count in memory. */
+  get charged(): number {
+    return this.#charged;
+  }
+
+  /** A new entry counts in memory, wherever it goes. */
+  charge(entry: Entry): void {
+    this.#charged += entry.charge;
+    this.#parts.memory.add(entry.charge);
+  }
+
+  /** An entry that is gone no longer does. */
+  discharge(entry: Entry): void {
+    this.#charged -= entry.charge;
+    this.#parts.memory.remove(entry.charge);
+  }
+
+  /** Nothing counts any more: the queue is closed. */
+  dischargeAll(): void {
+    this.#parts.memory.remove(this.#charged);
+    this.#charged = 0;
+  }
+
+  /** Adds the newest. */
+  push(entry: Entry): void {
+    const log = this.#log;
+    const beyond = this.#stored > 0 || this.#charged > this.#parts.windowBytes;
+    if (log === null || !this.#pages || !beyond) {
+      this.#ready.push(entry);
+      this.#bodyBytes += entry.message.body.length;
+      this.#loadedTo = entry.position;
+      return;
+    }
+    if (!entry.logged) log.append(entry.position, entry.message);
+    this.discharge(entry);
+    this.#stored++;
+  }
+
+  /** Puts an entry back at its place. */
+  insert(entry: Entry): void {
+    this.#ready.insert(entry);
+    this.#bodyBytes += entry.message.body.length;
+  }
+
+  first(): Entry | undefined {
+    if (this.#ready.length === 0 && this.#stored > 0) this.#load();
+    return this.#ready.first();
+  }
+
+  shift(): Entry | undefined {
+    if (this.#stored > 0 && this.#ready.length < LOW_ENTRIES) this.#load();
+    return this.#taken(this.#ready.shift());
+  }
+
+  /** The first that a full queue gives up. */
+  shiftLowest(): Entry | undefined {
+    if (this.#stored > 0 && this.#ready.length < LOW_ENTRIES) this.#load();
+    return this.#taken(this.#ready.shiftLowest());
+  }
+
+  /** Drops what is not in memory; returns how many. */
+  dropStored(): number {
+    const dropped = this.#stored;
+    if (dropped > 0) this.#log?.truncate(this.#loadedTo);
+    this.#stored = 0;
+    return dropped;
+  }
+
+  #taken(entry: Entry | undefined): Entry | undefined {
+    if (entry !== undefined) this.#bodyBytes -= entry.message.body.length;
+    return entry;
+  }
+
+  #load(): void {
+    const { home, windowBytes, expiryOf, bindingsOf } = this.#parts;
+    assert(this.#log !== null, 'what is stored is in a log');
+    const back = this.#log.read(this.#loadedTo, BATCH_ENTRIES, windowBytes);
+    for (const { position, message, lent } of back.messages) {
+      const charge = ENTRY_BYTES + message.size;
+      const attempts = lent ? 1 : 0;
+      const bindings = bindingsOf(message);
+      const entry = new Entry(
+        message,
+        home,
+        position,
+        attempts,
+        bindings,
+        expiryOf(message),
+        charge,
+      );
+      entry.logged = true;
+      this.charge(entry);
+      this.#ready.push(entry);
+      this.#bodyBytes += message.body.length;
+      this.#loadedTo = position;
+    }
+    this.#stored -= back.messages.length + back.unreadable;
+    // A damaged message at the end of what is there would else be waited for.
+    if (back.messages.length === 0) this.#stored = 0;
+  }
+}

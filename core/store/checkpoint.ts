@@ -1,0 +1,78 @@
+/**
+ * The state of a store at one place of its journal, in LMDB: definitions, tables, and for each queue its
+ * index. A restart reads it and replays the journal from that place on.
+ */
+import { open, type RootDatabase } from 'lmdb';
+import { FORMAT_VERSION } from './records.ts';
+import { StoreDamage } from './replay.ts';
+
+type Key = readonly (string | number)[];
+
+/** What one checkpoint changes: null removes. */
+export type Changes = readonly (readonly [key: Key, value: Buffer | null])[];
+
+/** Where the journal stands. */
+export interface Place {
+  readonly segment: number;
+  readonly offset: number;
+}
+
+const META: Key = ['meta'];
+
+export class CheckpointFile {
+  readonly #database: RootDatabase<Buffer, (string | number)[]>;
+
+  /** Throws StoreDamage where it is of a newer version, or not a store. */
+  constructor(path: string) {
+    try {
+      this.#database = open({ path, encoding: 'binary', noSubdir: true, compression: false });
+    } catch (error) {
+      throw new StoreDamage(`${path} cannot be opened: ${String(error)}`);
+    }
+    const version = this.#meta()?.version ?? FORMAT_VERSION;
+    if (version > FORMAT_VERSION) {
+      throw new StoreDamage(
+        `${path} has format ${version}, written by a newer version; this one knows ${FORMAT_VERSION}`,
+      );
+    }
+  }
+
+  /** Where to replay from; null: there was no checkpoint yet. */
+  get place(): Place | null {
+    const meta = this.#meta();
+    return meta === null ? null : { segment: meta.segment, offset: meta.offset };
+  }
+
+  /** Entries whose key begins with `prefix`. */
+  *entries(prefix: string): Iterable<readonly [key: Key, value: Buffer]> {
+    for (const { key, value } of this.#database.getRange({ start: [prefix], end: [prefix, END] })) {
+      yield [key, Buffer.from(value)];
+    }
+  }
+
+  /** Changes and place as one; resolved when they are on the disk. */
+  async write(changes: Changes, place: Place): Promise<void> {
+    const database = this.#database;
+    await database.transaction(() => {
+      for (const [key, value] of changes) {
+        if (value === null) void database.remove([...key]);
+        else void database.put([...key], value);
+      }
+      const meta = { version: FORMAT_VERSION, ...place };
+      void database.put([...META], Buffer.from(JSON.stringify(meta)));
+    });
+    await database.flushed;
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+
+  #meta(): { version: number; segment: number; offset: number } | null {
+    const bytes = this.#database.get([...META]);
+    return bytes === undefined ? null : JSON.parse(bytes.toString());
+  }
+}
+
+/** Above every key element that we use. */
+const END = '\uffff';

@@ -1,0 +1,229 @@
+/**
+ * The journal: everything that must survive is appended to one file after the other and made safe in
+ * batches. What comes while one batch is on its way to the disk makes the next; one sync answers all
+ * who wait for it.
+ *
+ *     append … append   write + fdatasync              next batch
+ *     ──── open ──────▶ in flight ───────▶ safe        a message removed while its batch is open is
+ *                                                      never written
+ *
+ * A batch that cannot be written (disk full) is tried again until it can; meanwhile nothing is
+ * answered, and `troubled` says so.
+ */
+import assert from 'node:assert/strict';
+import type { Clock } from '../clock.ts';
+import type { Message } from '../message.ts';
+import { BATCH_MAGIC, FORMAT_VERSION, RecordType, RecordWriter, writeMessage } from './records.ts';
+import type { Disk, Segment } from './segment.ts';
+
+/** In front of each segment. */
+const SEGMENT_HEAD = Buffer.concat([Buffer.from('RMQJ'), Buffer.from([0, 0, 0, FORMAT_VERSION])]);
+export const SEGMENT_HEAD_BYTES = SEGMENT_HEAD.length;
+const RETRY_MS = 1000;
+/** MESSAGE counts its queues in 16 bits. */
+const TARGETS_MAX = 65_535;
+
+/** Who a message is written for: one queue's log. */
+export interface Target {
+  readonly id: number;
+  /** The batch is being written: from now on the message is at this place. */
+  placed(position: number, segment: number, offset: number, length: number): void;
+  /** The batch is safe: the message can be read from its place. */
+  readable(position: number): void;
+  /** Writes what changed since the last batch beside messages. */
+  writeChanges(writer: RecordWriter): void;
+}
+
+/** One message in an open batch, and the queues that it is written for. */
+export interface Put {
+  readonly message: Message;
+  readonly targets: Map<Target, number>;
+}
+
+type Item = Put | ((writer: RecordWriter) => void);
+
+class Batch {
+  readonly items: Item[] = [];
+  readonly changed = new Set<Target>();
+  readonly waiting: (() => void)[] = [];
+
+  get empty(): boolean {
+    return this.items.length === 0 && this.changed.size === 0 && this.waiting.length === 0;
+  }
+}
+
+export interface JournalParts {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly segmentBytesMax: number;
+  /** The disk refuses (an error) or takes writes again (null). */
+  troubled(error: Error | null): void;
+  /** A batch is safe and no other is on its way. */
+  settled(): void;
+}
+
+export class Journal {
+  readonly #parts: JournalParts;
+  #segment: Segment | null = null;
+  #offset = 0;
+  #open = new Batch();
+  #writing = false;
+  #scheduled = false;
+  #closed = false;
+  #troubled = false;
+  /** Bytes written since the start, for deciding on checkpoints. */
+  #written = 0;
+
+  /** Takes records at once; they leave when it is open. */
+  constructor(parts: JournalParts) {
+    this.#parts = parts;
+  }
+
+  /** Goes on behind `offset` in a segment; 0 is a new one. */
+  open(segment: number, offset: number): void {
+    this.#segment = this.#parts.disk.open(segment);
+    this.#offset = offset;
+  }
+
+  /** Where the next batch begins. */
+  get end(): { readonly segment: number; readonly offset: number } {
+    return { segment: this.#file.id, offset: this.#offset };
+  }
+
+  get #file(): Segment {
+    assert(this.#segment !== null, 'the journal is open');
+    return this.#segment;
+  }
+
+  get written(): number {
+    return this.#written;
+  }
+
+  get idle(): boolean {
+    return !this.#writing && this.#open.empty;
+  }
+
+  /** Adds a message for one queue; the same message for the next queue shares the record. */
+  put(message: Message, target: Target, position: number): Put {
+    const last = this.#open.items.at(-1);
+    const shared =
+      typeof last === 'object' && last.message === message && last.targets.size < TARGETS_MAX;
+    const put = shared ? last : { message, targets: new Map<Target, number>() };
+    if (!shared) this.#open.items.push(put);
+    put.targets.set(target, position);
+    this.#schedule();
+    return put;
+  }
+
+  /** Adds a record. */
+  write(item: (writer: RecordWriter) => void): void {
+    this.#open.items.push(item);
+    this.#schedule();
+  }
+
+  /** Asks a target for its changes when the batch leaves. */
+  changed(target: Target): void {
+    this.#open.changed.add(target);
+    this.#schedule();
+  }
+
+  forget(target: Target): void {
+    this.#open.changed.delete(target);
+  }
+
+  /** Calls `done` when everything added so far is safe; never within this call. */
+  flush(done: () => void): void {
+    this.#open.waiting.push(done);
+    this.#schedule();
+  }
+
+  close(): void {
+    assert(this.idle, 'a journal is closed when everything is safe');
+    this.#closed = true;
+    this.#file.close();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#writing) return;
+    this.#scheduled = true;
+    this.#parts.clock.soon(() => {
+      this.#scheduled = false;
+      this.#writeOpen();
+    });
+  }
+
+  #writeOpen(): void {
+    if (this.#writing || this.#closed || this.#open.empty) return;
+    const batch = this.#open;
+    this.#open = new Batch();
+    this.#writing = true;
+    if (this.#offset >= this.#parts.segmentBytesMax) this.#turnSegment();
+    const writer = this.#encode(batch);
+    const pieces = this.#offset === 0 ? [SEGMENT_HEAD, ...writer.take()] : writer.take();
+    this.#send(batch, pieces, writer.length + (this.#offset === 0 ? SEGMENT_HEAD_BYTES : 0));
+  }
+
+  #encode(batch: Batch): RecordWriter {
+    const writer = new RecordWriter();
+    const start = this.#offset === 0 ? SEGMENT_HEAD_BYTES : this.#offset;
+    writer.begin(RecordType.BATCH);
+    writer.raw(BATCH_MAGIC);
+    writer.f64(start);
+    writer.end();
+    for (const item of batch.items) {
+      if (typeof item === 'function') item(writer);
+      else if (item.targets.size > 0) this.#encodePut(writer, item, start);
+    }
+    for (const target of batch.changed) target.writeChanges(writer);
+    return writer;
+  }
+
+  #encodePut(writer: RecordWriter, put: Put, start: number): void {
+    const from = writer.length;
+    writer.begin(RecordType.MESSAGE);
+    writer.u16(put.targets.size);
+    for (const [target, position] of put.targets) {
+      writer.u32(target.id);
+      writer.f64(position);
+    }
+    writeMessage(writer, put.message);
+    writer.end(put.message.body);
+    const length = writer.length - from;
+    for (const [target, position] of put.targets) {
+      target.placed(position, this.#file.id, start + from, length);
+    }
+  }
+
+  #send(batch: Batch, pieces: readonly Buffer[], length: number): void {
+    this.#file.write(pieces, this.#offset, (error) => {
+      if (error !== null) {
+        this.#trouble(error);
+        this.#parts.clock.after(RETRY_MS, () => this.#send(batch, pieces, length));
+        return;
+      }
+      if (this.#troubled) this.#trouble(null);
+      this.#offset += length;
+      this.#written += length;
+      this.#writing = false;
+      for (const item of batch.items) {
+        if (typeof item === 'function') continue;
+        for (const [target, position] of item.targets) target.readable(position);
+      }
+      for (const done of batch.waiting) done();
+      if (!this.#open.empty) this.#schedule();
+      this.#parts.settled();
+    });
+  }
+
+  #trouble(error: Error | null): void {
+    if ((error !== null) === this.#troubled) return;
+    this.#troubled = error !== null;
+    this.#parts.troubled(error);
+  }
+
+  #turnSegment(): void {
+    const { id } = this.#file;
+    this.#file.close();
+    this.open(id + 1, 0);
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The durable store: a journal that everything is appended to, and checkpoints of the state in LMDB.
+ *
+ *     data/lock                 who has the directory
+ *     data/journal/*.journal    messages, removals, definitions, tables, in the order they happened
+ *     data/state.mdb            definitions, tables and queue indexes as of one place in the journal
+ *
+ * "Safe" is the journal's fdatasync. A checkpoint is made after so many bytes, and when the store
+ * closes; segments that no index names any more are deleted then. Message bodies stay in the journal
+ * and are read from there.
+ */
+import { join } from 'node:path';
+import type { Clock } from '../clock.ts';
+import type { Table } from '../engine.ts';
+import { ConfigError, reasonOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Format, Message } from '../message.ts';
+import type { Registry } from '../registry.ts';
+import type { Definitions, QueueLog, Store } from '../store.ts';
+import { CheckpointFile } from './checkpoint.ts';
+import { DirectoryLock } from './directory-lock.ts';
+import { Journal } from './journal.ts';
+import type { Location } from './queue-index.ts';
+import { RECORD_HEAD_BYTES, RecordReader, readMessage } from './records.ts';
+import { replay, StoreDamage, wholeRecord } from './replay.ts';
+import { type Disk, FileDisk, type Segment } from './segment.ts';
+import { StoreState } from './state.ts';
+
+export interface LmdbStoreOptions {
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly formats: Registry<Format>;
+  /** A segment is left for the next one beyond this size. */
+  readonly segmentBytes: number;
+  /** A checkpoint is made after so many bytes of journal. */
+  readonly checkpointBytes: number;
+  /** Where segments are; tests put faults there. */
+  readonly disk?: Disk;
+}
+
+/** Segments that stay open for reading back. */
+const OPEN_SEGMENTS_MAX = 32;
+
+export class LmdbStore implements Store {
+  readonly name = 'lmdb';
+  readonly durable = true;
+  readonly #options: LmdbStoreOptions;
+  readonly #lock: DirectoryLock;
+  readonly #disk: Disk;
+  readonly #checkpoint: CheckpointFile;
+  readonly #journal: Journal;
+  readonly #state: StoreState;
+  readonly #open = new Map<number, Segment>();
+  readonly #listeners: ((error: Error | null) => void)[] = [];
+  #checkpointedAt = 0;
+  #checkpointing: Promise<void> | null = null;
+  #idle: (() => void) | null = null;
+
+  /** Recovers what is there. Throws ConfigError where it is damaged or the directory cannot be used. */
+  constructor(options: LmdbStoreOptions) {
+    this.#options = options;
+    this.#lock = new DirectoryLock(options.directory);
+    try {
+      this.#disk = options.disk ?? new FileDisk(join(options.directory, 'journal'));
+      this.#checkpoint = new CheckpointFile(join(options.directory, 'state.mdb'));
+      this.#journal = new Journal({
+        disk: this.#disk,
+        clock: options.clock,
+        segmentBytesMax: options.segmentBytes,
+        troubled: (error) => this.#troubled(error),
+        settled: () => this.#settled(),
+      });
+      this.#state = new StoreState(this.#journal, (location) => this.#read(location));
+      this.#recover();
+    } catch (error) {
+      this.#lock.release();
+      if (!(error instanceof StoreDamage)) throw error;
+      throw new ConfigError('data_dir', `${error.message} (in ${options.directory})`);
+    }
+  }
+
+  get definitions(): Definitions {
+    return this.#state.space;
+  }
+
+  queue(name: string): QueueLog {
+    return this.#state.queue(name);
+  }
+
+  table(name: string): Table {
+    return this.#state.space.table(name);
+  }
+
+  onTrouble(listener: (error: Error | null) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  async close(): Promise<void> {
+    if (!this.#journal.idle) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    await this.#checkpointing;
+    await this.#writeCheckpoint();
+    this.#journal.close();
+    for (const segment of this.#open.values()) segment.close();
+    await this.#checkpoint.close();
+    this.#lock.release();
+  }
+
+  #recover(): void {
+    const { log, directory } = this.#options;
+    const segments = this.#disk.segments();
+    const place = this.#checkpoint.place ?? { segment: segments[0] ?? 1, offset: 0 };
+    if (!segments.includes(place.segment) && (segments.length > 0 || place.offset > 0)) {
+      throw new StoreDamage(`journal segment ${place.segment} is missing in ${directory}`);
+    }
+    this.#state.load(this.#checkpoint);
+    const end = replay(this.#disk, place, (record) => this.#state.apply(record));
+    if (end.torn > 0) {
+      const { segment, offset, torn } = end;
+      log.warn(
+        { segment, offset, torn },
+        'the last batch was not finished when the process died: cut',
+      );
+    }
+    this.#journal.open(end.segment, end.offset);
+  }
+
+  #read({ segment: id, offset, length }: Location): Message | null {
+    const bytes = this.#segment(id).read(offset, length);
+    if (wholeRecord(bytes, 0) !== length) {
+      const where = { segment: id, offset, length };
+      this.#options.log.error(where, 'a stored message is damaged: passed over, left where it is');
+      return null;
+    }
+    const reader = new RecordReader(bytes, RECORD_HEAD_BYTES + 1);
+    for (let targets = reader.u16(); targets > 0; targets--) reader.raw(4 + 8);
+    return readMessage(reader, this.#options.formats);
+  }
+
+  #segment(id: number): Segment {
+    let segment = this.#open.get(id);
+    if (segment === undefined) {
+      if (this.#open.size >= OPEN_SEGMENTS_MAX) this.#closeOldest();
+      segment = this.#disk.open(id);
+      this.#open.set(id, segment);
+    }
+    return segment;
+  }
+
+  #closeOldest(): void {
+    for (const [id, segment] of this.#open) {
+      segment.close();
+      this.#open.delete(id);
+      return;
+    }
+  }
+
+  #troubled(error: Error | null): void {
+    const { log, directory } = this.#options;
+    if (error === null) log.info({ directory }, 'the store takes writes again');
+    else
+      log.error(
+        { directory, reason: error.message },
+        'the store cannot write: nothing is confirmed',
+      );
+    for (const listener of this.#listeners) listener(error);
+  }
+
+  #settled(): void {
+    const { checkpointBytes, log } = this.#options;
+    if (this.#idle !== null && this.#journal.idle) this.#idle();
+    if (this.#checkpointing !== null) return;
+    if (this.#journal.written - this.#checkpointedAt < checkpointBytes) return;
+    this.#checkpointing = this.#writeCheckpoint()
+      .catch((error: unknown) =>
+        log.error({ reason: reasonOf(error) }, 'no checkpoint could be made'),
+      )
+      .finally(() => {
+        this.#checkpointing = null;
+      });
+  }
+
+  /** Called while no batch is on its way, so that the state is that of the journal's end. */
+  async #writeCheckpoint(): Promise<void> {
+    this.#checkpointedAt = this.#journal.written;
+    const place = this.#journal.end;
+    const unwanted = this.#disk
+      .segments()
+      .filter((id) => id < place.segment && !this.#state.isLive(id));
+    await this.#checkpoint.write(this.#state.takeChanges(), place);
+    for (const id of unwanted) {
+      this.#open.get(id)?.close();
+      this.#open.delete(id);
+      this.#disk.remove(id);
+    }
+  }
+}

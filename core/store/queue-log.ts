@@ -1,0 +1,184 @@
+import type { Message } from '../message.ts';
+import type { Logged, QueueLog, ReadBack } from '../store.ts';
+import type { Journal, Put, Target } from './journal.ts';
+import type { Location, QueueIndex } from './queue-index.ts';
+import { RecordType, type RecordWriter } from './records.ts';
+
+/** What a queue's log is made of, and what it needs of its store. */
+export interface QueueLogParts {
+  readonly journal: Journal;
+  readonly index: QueueIndex;
+  readonly lentTo: number;
+  readonly last: number;
+  /** Null where the journal is damaged there; the store has said so. */
+  readMessage(location: Location): Message | null;
+  /** A message was placed in, or removed from, a segment. */
+  counted(segment: number, change: 1 | -1): void;
+  /** The log is gone. */
+  gone(): void;
+}
+
+/** One queue's messages in the journal, and the changes that its next batch will carry. */
+export class JournalQueueLog implements QueueLog, Target {
+  readonly id: number;
+  readonly name: string;
+  readonly index: QueueIndex;
+  /** Handed out up to here, as far as written. */
+  lentTo: number;
+  last: number;
+  readonly #parts: QueueLogParts;
+  /** Not safe yet, by position: in the open batch (with its put), or on the way. */
+  readonly #open = new Map<number, Put>();
+  readonly #unsafe = new Map<number, Message>();
+  #removed: number[] = [];
+  #lentChanged = false;
+  #dropped = false;
+
+  constructor(id: number, name: string, parts: QueueLogParts) {
+    this.id = id;
+    this.name = name;
+    this.index = parts.index;
+    this.lentTo = parts.lentTo;
+    this.last = parts.last;
+    this.#parts = parts;
+  }
+
+  get count(): number {
+    return this.index.count + this.#open.size;
+  }
+
+  append(position: number, message: Message): void {
+    this.last = position;
+    this.#open.set(position, this.#parts.journal.put(message, this, position));
+  }
+
+  remove(position: number): void {
+    const put = this.#open.get(position);
+    if (put !== undefined) {
+      // Its batch has not left: it is never written.
+      put.targets.delete(this);
+      this.#open.delete(position);
+      return;
+    }
+    this.#unsafe.delete(position);
+    const segment = this.index.delete(position);
+    if (segment === 0) return;
+    this.#parts.counted(segment, -1);
+    this.#removed.push(position);
+    this.#parts.journal.changed(this);
+  }
+
+  lent(position: number): void {
+    if (position <= this.lentTo) return;
+    this.lentTo = position;
+    this.#lentChanged = true;
+    this.#parts.journal.changed(this);
+  }
+
+  flush(done: () => void): void {
+    this.#parts.journal.flush(done);
+  }
+
+  read(after: number, most: number, bytes: number): ReadBack {
+    const messages: Logged[] = [];
+    let unreadable = 0;
+    let left = bytes;
+    const add = (position: number, message: Message | null): boolean => {
+      if (message === null) {
+        unreadable++;
+        return true;
+      }
+      messages.push({ position, message, lent: position <= this.lentTo });
+      left -= message.size;
+      return messages.length < most && left > 0;
+    };
+    let more = true;
+    this.index.walk(after, (position, location) => {
+      more = add(position, this.#unsafe.get(position) ?? this.#parts.readMessage(location));
+      return more;
+    });
+    // What is in the open batch comes behind everything that has a place.
+    for (const [position, put] of this.#open) {
+      if (!more) break;
+      if (position > after) more = add(position, put.message);
+    }
+    return { messages, unreadable };
+  }
+
+  truncate(after: number): number {
+    const positions: number[] = [...this.#open.keys()].filter((position) => position > after);
+    this.index.walk(after, (position) => positions.push(position) > 0);
+    for (const position of positions) this.remove(position);
+    return positions.length;
+  }
+
+  drop(): void {
+    if (this.#dropped) return;
+    this.discard();
+    this.#parts.journal.write((writer) => {
+      writer.begin(RecordType.DROPPED);
+      writer.u32(this.id);
+      writer.end();
+    });
+  }
+
+  /** Gone, without a word to the journal. */
+  discard(): void {
+    this.#dropped = true;
+    for (const put of this.#open.values()) put.targets.delete(this);
+    this.#open.clear();
+    this.index.walk(-1, (_position, { segment }) => {
+      this.#parts.counted(segment, -1);
+      return true;
+    });
+    this.#parts.journal.forget(this);
+    this.#parts.gone();
+  }
+
+  placed(position: number, segment: number, offset: number, length: number): void {
+    const put = this.#open.get(position);
+    this.#open.delete(position);
+    if (put !== undefined) this.#unsafe.set(position, put.message);
+    this.index.set(position, segment, offset, length);
+    this.#parts.counted(segment, 1);
+  }
+
+  readable(position: number): void {
+    this.#unsafe.delete(position);
+  }
+
+  writeChanges(writer: RecordWriter): void {
+    if (this.#lentChanged) {
+      writer.begin(RecordType.LENT);
+      writer.u32(this.id);
+      writer.f64(this.lentTo);
+      writer.end();
+      this.#lentChanged = false;
+    }
+    if (this.#removed.length === 0) return;
+    const ranges = rangesOf(this.#removed);
+    this.#removed = [];
+    writer.begin(RecordType.REMOVED);
+    writer.u32(this.id);
+    writer.u32(ranges.length);
+    for (const [first, number] of ranges) {
+      writer.f64(first);
+      writer.u32(number);
+    }
+    writer.end();
+  }
+}
+
+/** Runs of neighbouring positions: acknowledgements come nearly in order. */
+function rangesOf(positions: number[]): [first: number, number: number][] {
+  const ranges: [number, number][] = [];
+  let current: [number, number] | undefined;
+  for (const position of positions.sort((a, b) => a - b)) {
+    if (current !== undefined && position === current[0] + current[1]) current[1]++;
+    else {
+      current = [position, 1];
+      ranges.push(current);
+    }
+  }
+  return ranges;
+}
