@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { PEER } from '../../support/world.ts';
 import { TestGateway } from './client.ts';
 
 const MESSAGE = {
@@ -216,7 +215,7 @@ describe('MQTT 5', () => {
 
   it('hands a rejected message to the dead letters of its queue', () => {
     const gateway = new TestGateway();
-    const session = gateway.world.engine.open('/', gateway.world.principal('alice'), PEER);
+    const session = gateway.world.engine.open('/', gateway.world.principal('alice'));
     const queue = { durable: true, exclusive: false, autoDelete: false };
     session.declareQueue({ ...queue, name: 'dead', arguments: new Map() }, false);
     const dying = new Map([

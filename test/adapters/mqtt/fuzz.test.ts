@@ -1,0 +1,8 @@
+import { expect, it } from 'vitest';
+import { fuzz } from '../../fuzz/mqtt.ts';
+
+it('survives mutated packets', () => {
+  expect(() => {
+    for (const seed of [1, 2, 3]) fuzz(seed, 5000);
+  }).not.toThrow();
+});
