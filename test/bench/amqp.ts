@@ -7,7 +7,6 @@ const METHOD = 1;
 const HEADER = 2;
 const BODY = 3;
 const FRAME_END = 0xce;
-const BATCH_MAX = 256;
 const BASIC_DELIVER = 60 * 65_536 + 60;
 const BASIC_ACK = 60 * 65_536 + 80;
 
@@ -66,7 +65,7 @@ export const amqp: BenchProtocol = {
       client.send(method(85, 10, [0]));
       await reply(client, 85, 11);
     }
-    const batch = new Batch(message(shape), BATCH_MAX);
+    const batch = new Batch(message(shape));
     let highest = 0;
     const frames = new FrameCounter(FRAMES, (bytes, offset) => {
       if (bytes[offset] !== METHOD || bytes.readUInt32BE(offset + 7) !== BASIC_ACK) return;

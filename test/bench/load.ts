@@ -2,11 +2,12 @@
  * One measurement: a publisher keeps a window of messages on their way, consumers take them, and
  * for some seconds it is counted what arrived and what CPU time the server's process used for it.
  */
-import type { BenchProtocol, Shape, Target } from './party.ts';
+import type { BenchProtocol, Publisher, Shape, Target } from './party.ts';
 import { usage } from './server.ts';
 
-const BATCH = 128;
+const BATCH_MAX = 128;
 const WARM_UP_SECONDS = 1;
+const IDLE_WARM_UP = 500;
 
 export interface Result {
   /** Messages published and received by everybody they were for, per second. */
@@ -14,6 +15,8 @@ export interface Result {
   /** CPU time of the server per delivery; null where its process is not known. */
   readonly cpuMicros: number | null;
   readonly memoryBytes: number | null;
+  /** From publish to the first consumer's receipt, in milliseconds. */
+  readonly latency: { readonly p50: number; readonly p99: number };
 }
 
 export interface Plan {
@@ -22,13 +25,15 @@ export interface Plan {
   readonly shape: Shape;
   /** Messages on their way at most. */
   readonly window: number;
+  /** Messages published per second, in even steps; 0: as many as the window lets through. */
+  readonly rate: number;
   readonly seconds: number;
   readonly pid: number | null;
 }
 
 export async function measure(plan: Plan): Promise<Result> {
   const { protocol, target, shape } = plan;
-  const flow = new Flow(shape, plan.window);
+  const flow = new Flow(shape, plan.window, plan.rate);
   const consumers = await Promise.all(
     Array.from({ length: shape.consumers }, (_, number) =>
       protocol.consume(target, shape, number, (count) => flow.received(number, count)),
@@ -37,6 +42,7 @@ export async function measure(plan: Plan): Promise<Result> {
   const publisher = await protocol.publish(target, shape, (count) => flow.confirmed(count));
   flow.start((count) => publisher.publish(count));
   await sleep(WARM_UP_SECONDS);
+  flow.latencies.clear();
   const before = { at: performance.now(), count: flow.deliveries, use: use(plan.pid) };
   await sleep(plan.seconds);
   const after = { at: performance.now(), count: flow.deliveries, use: use(plan.pid) };
@@ -51,21 +57,30 @@ export async function measure(plan: Plan): Promise<Result> {
     rate: deliveries / shape.consumers / ((after.at - before.at) / 1000),
     cpuMicros: cpu === null ? null : (cpu * 1e6) / deliveries,
     memoryBytes: after.use?.memoryBytes ?? null,
+    latency: { p50: flow.latencies.percentile(50), p99: flow.latencies.percentile(99) },
   };
 }
 
 /** Counts, and publishes the next batch when there is room for it in the window. */
 class Flow {
+  readonly latencies = new Histogram();
   readonly #shape: Shape;
   readonly #window: number;
+  readonly #rate: number;
+  readonly #batch: number;
   readonly #receivedBy: number[];
+  /** When what the first consumer still waits for was published: batches, oldest first. */
+  readonly #onTheWay: { at: number; left: number }[] = [];
   #publish: ((count: number) => void) | null = null;
+  #pacer: NodeJS.Timeout | undefined;
   #published = 0;
   #confirmed = 0;
 
-  constructor(shape: Shape, window: number) {
+  constructor(shape: Shape, window: number, rate: number) {
     this.#shape = shape;
     this.#window = window;
+    this.#rate = rate;
+    this.#batch = Math.min(BATCH_MAX, window);
     this.#receivedBy = new Array<number>(shape.consumers).fill(0);
   }
 
@@ -75,15 +90,18 @@ class Flow {
 
   start(publish: (count: number) => void): void {
     this.#publish = publish;
-    this.#fill();
+    if (this.#rate === 0) this.#fill();
+    else this.#pace();
   }
 
   stop(): void {
     this.#publish = null;
+    clearInterval(this.#pacer);
   }
 
   received(consumer: number, count: number): void {
     this.#receivedBy[consumer] = (this.#receivedBy[consumer] ?? 0) + count;
+    if (consumer === 0) this.#measure(count);
     this.#fill();
   }
 
@@ -93,13 +111,65 @@ class Flow {
   }
 
   #fill(): void {
-    if (this.#publish === null) return;
+    if (this.#rate > 0) return;
     let done = Math.min(...this.#receivedBy);
     if (this.#shape.confirmed) done = Math.min(done, this.#confirmed);
-    while (this.#published + BATCH - done <= this.#window) {
-      this.#published += BATCH;
-      this.#publish(BATCH);
+    while (this.#published + this.#batch - done <= this.#window) this.#send(this.#batch);
+  }
+
+  #pace(): void {
+    const start = performance.now();
+    this.#pacer = setInterval(() => {
+      const due = Math.floor(((performance.now() - start) / 1000) * this.#rate);
+      while (this.#published < due) this.#send(Math.min(BATCH_MAX, due - this.#published));
+    }, 1);
+  }
+
+  #send(count: number): void {
+    if (this.#publish === null) return;
+    this.#published += count;
+    this.#onTheWay.push({ at: performance.now(), left: count });
+    this.#publish(count);
+  }
+
+  #measure(count: number): void {
+    const now = performance.now();
+    let left = count;
+    while (left > 0) {
+      const oldest = this.#onTheWay[0];
+      if (oldest === undefined) return;
+      const taken = Math.min(left, oldest.left);
+      this.latencies.add(now - oldest.at, taken);
+      oldest.left -= taken;
+      left -= taken;
+      if (oldest.left === 0) this.#onTheWay.shift();
     }
+  }
+}
+
+/** Times in steps of a hundredth of a millisecond, up to ten seconds. */
+class Histogram {
+  readonly #steps = new Uint32Array(1_000_000);
+  #count = 0;
+
+  add(milliseconds: number, times: number): void {
+    const step = Math.min(this.#steps.length - 1, Math.round(milliseconds * 100));
+    this.#steps[step] = (this.#steps[step] ?? 0) + times;
+    this.#count += times;
+  }
+
+  clear(): void {
+    this.#steps.fill(0);
+    this.#count = 0;
+  }
+
+  percentile(percent: number): number {
+    let left = (this.#count * percent) / 100;
+    for (const [step, times] of this.#steps.entries()) {
+      left -= times;
+      if (left <= 0) return step / 100;
+    }
+    return this.#steps.length / 100;
   }
 }
 
@@ -109,4 +179,34 @@ function use(pid: number | null): ReturnType<typeof usage> {
 
 function sleep(seconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+}
+
+/** What one connection that is logged in and silent takes of the server's memory, in bytes. */
+export async function measureIdle(
+  protocol: BenchProtocol,
+  target: Target,
+  connections: number,
+  pid: number,
+): Promise<number> {
+  const shape: Shape = { size: 0, confirmed: false, consumers: 1 };
+  // The first ones pay for what is loaded and compiled on the way.
+  const first = await publishers(protocol, target, shape, IDLE_WARM_UP);
+  await sleep(WARM_UP_SECONDS);
+  const before = usage(pid)?.memoryBytes ?? 0;
+  const all = await publishers(protocol, target, shape, connections);
+  await sleep(WARM_UP_SECONDS);
+  const after = usage(pid)?.memoryBytes ?? 0;
+  for (const publisher of [...first, ...all]) publisher.close();
+  return (after - before) / connections;
+}
+
+async function publishers(
+  protocol: BenchProtocol,
+  target: Target,
+  shape: Shape,
+  count: number,
+): Promise<Publisher[]> {
+  const open: Publisher[] = [];
+  while (open.length < count) open.push(await protocol.publish(target, shape, () => {}));
+  return open;
 }

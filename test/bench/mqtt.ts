@@ -9,7 +9,8 @@ const PUBLISH = 0x30;
 const PUBLISH_QOS1 = 0x32;
 const PUBACK = 0x40;
 const SUBSCRIBE = 0x82;
-const BATCH_MAX = 256;
+
+let publishers = 0;
 
 const PACKETS: Framing = {
   // Fixed header, topic and packet id.
@@ -56,7 +57,8 @@ export const mqtt: BenchProtocol = {
   },
 
   async publish(target, shape, confirmed) {
-    const client = await login(target, 'bench-publisher');
+    publishers++;
+    const client = await login(target, `bench-publisher-${publishers}`);
     const body = Buffer.alloc(shape.size, 'x');
     let count = 0;
     const packets = new FrameCounter(PACKETS, (bytes, offset) => {
@@ -71,7 +73,7 @@ export const mqtt: BenchProtocol = {
       socket.destroy();
     };
     if (!shape.confirmed) {
-      const batch = new Batch(packet(PUBLISH, text(TOPIC), body), BATCH_MAX);
+      const batch = new Batch(packet(PUBLISH, text(TOPIC), body));
       return { publish: (messages) => socket.write(batch.of(messages)), close };
     }
     const one = packet(PUBLISH_QOS1, text(TOPIC), Buffer.from([0, 0]), body);
@@ -79,7 +81,7 @@ export const mqtt: BenchProtocol = {
     let id = 0;
     return {
       publish(messages) {
-        const bytes = Buffer.from(new Batch(one, messages).of(messages));
+        const bytes = Buffer.from(new Batch(one).of(messages));
         for (let i = 0; i < messages; i++) {
           id = (id % 65_535) + 1;
           bytes.writeUInt16BE(id, i * one.length + idAt);

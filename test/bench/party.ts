@@ -63,17 +63,18 @@ export function stream(client: RawClient, onChunk: (chunk: Buffer) => void): Soc
   return socket;
 }
 
-/** Copies of one message in a row, sliced for any number up to `most`. */
+/** Copies of one message in a row, made when first asked for. */
 export class Batch {
-  readonly #bytes: Buffer;
-  readonly #size: number;
+  readonly #message: Buffer;
+  #bytes = Buffer.alloc(0);
 
-  constructor(message: Buffer, most: number) {
-    this.#size = message.length;
-    this.#bytes = Buffer.concat(Array.from({ length: most }, () => message));
+  constructor(message: Buffer) {
+    this.#message = message;
   }
 
   of(count: number): Buffer {
-    return this.#bytes.subarray(0, count * this.#size);
+    const length = count * this.#message.length;
+    if (this.#bytes.length < length) this.#bytes = Buffer.alloc(length, this.#message);
+    return this.#bytes.subarray(0, length);
   }
 }

@@ -2,8 +2,6 @@
 import type { RawClient } from '../support/raw-client.ts';
 import { Batch, type BenchProtocol, open, type Shape, stream, type Target } from './party.ts';
 
-const BATCH_MAX = 256;
-
 export const stomp: BenchProtocol = {
   name: 'stomp',
   port: 61_613,
@@ -27,7 +25,7 @@ export const stomp: BenchProtocol = {
     const head =
       `SEND\ndestination:${destination(shape)}\ncontent-type:text/plain\n` +
       `content-length:${shape.size}\n\n`;
-    const batch = new Batch(Buffer.from(`${head}${'x'.repeat(shape.size)}\0`), BATCH_MAX);
+    const batch = new Batch(Buffer.from(`${head}${'x'.repeat(shape.size)}\0`));
     const socket = stream(client, () => {});
     return {
       publish: (count) => socket.write(batch.of(count)),

@@ -3,7 +3,8 @@ import type { RawClient } from '../support/raw-client.ts';
 import { Batch, type BenchProtocol, open, stream, type Target } from './party.ts';
 
 const END = '</message>';
-const BATCH_MAX = 256;
+
+let publishers = 0;
 
 export const xmpp: BenchProtocol = {
   name: 'xmpp',
@@ -31,10 +32,11 @@ export const xmpp: BenchProtocol = {
   },
 
   async publish(target, shape) {
-    const client = await login(target, target.user, 'publisher');
+    publishers++;
+    const client = await login(target, target.user, `publisher-${publishers}`);
     const to = `${target.consumer}@${target.domain}/consumer-0`;
     const message = `<message to='${to}' type='chat'><body>${'x'.repeat(shape.size)}</body>${END}`;
-    const batch = new Batch(Buffer.from(message), BATCH_MAX);
+    const batch = new Batch(Buffer.from(message));
     const socket = stream(client, () => {});
     return {
       publish: (count) => socket.write(batch.of(count)),
