@@ -68,6 +68,7 @@ export class Consuming implements SubscriptionEvents {
       const source = sources[index];
       if (source === undefined) {
         done();
+        this.#begin(subscription);
         return;
       }
       link.run(source, (found) =>
@@ -97,7 +98,10 @@ export class Consuming implements SubscriptionEvents {
         this,
       ),
     );
-    this.#attach(subscription, queue, PLAIN_SETTINGS, done);
+    this.#attach(subscription, queue, PLAIN_SETTINGS, () => {
+      done();
+      this.#begin(subscription);
+    });
   }
 
   unsubscribe(frame: Frame, done: () => void): void {
@@ -188,6 +192,10 @@ export class Consuming implements SubscriptionEvents {
     const { spec } = subscription;
     const { message } = delivery;
     if (!link.open) return;
+    if (subscription.early !== null) {
+      subscription.early.push(delivery);
+      return;
+    }
     if (spec.selector !== null && !spec.selector.matches(message)) {
       if (spec.mode !== 'auto') delivery.settle(Outcome.ACCEPT);
       return;
@@ -340,6 +348,12 @@ export class Consuming implements SubscriptionEvents {
         );
       });
     });
+  }
+
+  #begin(subscription: Subscription): void {
+    const early = subscription.early ?? [];
+    subscription.early = null;
+    for (const delivery of early) this.deliver(subscription, delivery);
   }
 
   #declare(source: Source, done: (queue: string) => void): void {

@@ -46,6 +46,8 @@ export class Subscription implements Consumer {
   readonly durableQueues: string[] = [];
   /** In order of delivery, by delivery number. */
   readonly unsettled = new Map<number, Delivery>();
+  /** Deliveries that came while it was being set up: they follow the RECEIPT. Null from then on. */
+  early: Delivery[] | null = [];
   readonly #link: Link;
   readonly #events: SubscriptionEvents;
   readonly #engines: Engine[] = [];

@@ -334,6 +334,13 @@ describe('receipts', () => {
     ]);
   });
 
+  test('that of SUBSCRIBE comes before what the queue has for it', () => {
+    const client = createBroker().connect();
+    client.send('SEND', { destination: '/queue/early' }, 'waiting');
+    client.send('SUBSCRIBE', { destination: '/queue/early', id: '1', receipt: 'r' });
+    expect(client.frames().map((frame) => frame.command)).toEqual(['RECEIPT', 'MESSAGE']);
+  });
+
   test('a message that nobody takes is received, unless it is mandatory', () => {
     const broker = createBroker();
     const client = broker.connect();
