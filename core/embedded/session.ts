@@ -7,6 +7,7 @@ import type {
   Consumer,
   ConsumeSpec,
   ExchangeSpec,
+  Fate,
   Publisher,
   PublisherEvents,
   Pulled,
@@ -211,7 +212,8 @@ export class EmbeddedSession implements Session {
   }
 }
 
-class EmbeddedPublisher implements Publisher {
+/** Stands between the routing and its publisher's events, so that nobody is told after `close`. */
+class EmbeddedPublisher implements Publisher, PublisherEvents {
   readonly #session: EmbeddedSession;
   #events: PublisherEvents;
   readonly #context: SessionContext;
@@ -235,7 +237,7 @@ class EmbeddedPublisher implements Publisher {
 
   publish(message: Message, tag: number, mandatory: boolean): boolean {
     const routed = this.#session.admit(message);
-    const slow = this.#session.route(routed, tag, mandatory, this.#events);
+    const slow = this.#session.route(routed, tag, mandatory, this);
     if (this.#holding) return false;
     if (this.#context.memory.full) this.#context.memory.onRoom(this.#goOn);
     else if (slow) {
@@ -244,6 +246,18 @@ class EmbeddedPublisher implements Publisher {
     } else return true;
     this.#holding = true;
     return false;
+  }
+
+  settled(tag: number, fate: Fate): void {
+    this.#events.settled(tag, fate);
+  }
+
+  returned(message: Message): void {
+    this.#events.returned(message);
+  }
+
+  writable(): void {
+    this.#events.writable();
   }
 
   close(): void {

@@ -250,8 +250,12 @@ export class ClassicQueue implements Queue, Home {
     } finally {
       this.#dispatching = false;
     }
-    // Only after its consumers took what they could does a full queue drop from its head.
-    if (!this.#continuing) this.#trim();
+    // Only after its consumers took what they could does a full queue drop from its head, and only what
+    // is still worth keeping counts.
+    if (!this.#continuing) {
+      this.#expire();
+      this.#trim();
+    }
     this.#watchExpiry();
   }
 

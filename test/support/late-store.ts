@@ -1,0 +1,140 @@
+/**
+ * A durable store in memory that makes things safe only when it is told to, and that outlives engines:
+ * what was answered is there for the next engine on the same object, what was not is lost by `crash`.
+ */
+import type { Table } from '../../core/engine.ts';
+import type { Message } from '../../core/message.ts';
+import { MemoryStore } from '../../core/store/memory.ts';
+import type { Definitions, Logged, QueueLog, ReadBack, Store } from '../../core/store.ts';
+
+export class LateStore implements Store {
+  readonly name = 'late';
+  readonly durable = true;
+  readonly #memory = new MemoryStore();
+  readonly definitions: Definitions = this.#memory.definitions;
+  readonly #logs = new Map<string, LateLog>();
+  #listeners: ((error: Error | null) => void)[] = [];
+
+  queue(id: string): LateLog {
+    let log = this.#logs.get(id);
+    if (log === undefined) {
+      log = new LateLog();
+      this.#logs.set(id, log);
+    }
+    return log;
+  }
+
+  table(name: string): Table {
+    return this.#memory.table(name);
+  }
+
+  onTrouble(listener: (error: Error | null) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** The disk fails (an error), or is well again (null). */
+  trouble(error: Error | null): void {
+    for (const listener of this.#listeners) listener(error);
+  }
+
+  /** One sync: everything so far is safe, and everybody who waits is told so. */
+  answer(): void {
+    for (const log of this.#logs.values()) log.answer();
+  }
+
+  /** The process dies: whatever was not answered never happened, and nobody is told. */
+  crash(): void {
+    for (const log of this.#logs.values()) log.forget();
+    this.#listeners = [];
+  }
+
+  /** Flushes that wait for their answer. */
+  get waiting(): number {
+    let count = 0;
+    for (const log of this.#logs.values()) count += log.waiting;
+    return count;
+  }
+
+  async close(): Promise<void> {
+    this.answer();
+    this.#listeners = [];
+  }
+}
+
+interface Kept {
+  readonly message: Message;
+  readonly lent: boolean;
+}
+
+export class LateLog implements QueueLog {
+  #now = new Map<number, Kept>();
+  /** As a crash would leave it. */
+  #safe = new Map<number, Kept>();
+  #last = 0;
+  #waiting: (() => void)[] = [];
+
+  get last(): number {
+    return this.#last;
+  }
+
+  get count(): number {
+    return this.#now.size;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  append(position: number, message: Message): void {
+    if (position <= this.#last) throw new Error(`position ${position} after ${this.#last}`);
+    this.#last = position;
+    this.#now.set(position, { message, lent: false });
+  }
+
+  remove(position: number): void {
+    if (!this.#now.delete(position)) throw new Error(`nothing at ${position}`);
+  }
+
+  lent(position: number): void {
+    for (const [at, kept] of this.#now) {
+      if (at <= position && !kept.lent) this.#now.set(at, { ...kept, lent: true });
+    }
+  }
+
+  flush(done: () => void): void {
+    this.#waiting.push(done);
+  }
+
+  read(after: number, most: number, bytes: number): ReadBack {
+    const found: Logged[] = [];
+    let left = bytes;
+    for (const [position, kept] of [...this.#now].sort(([one], [other]) => one - other)) {
+      if (position <= after) continue;
+      if (found.length >= most || left <= 0) break;
+      left -= kept.message.size;
+      found.push({ position, ...kept });
+    }
+    return { messages: found, unreadable: 0 };
+  }
+
+  truncate(after: number): number {
+    const removed = [...this.#now.keys()].filter((position) => position > after);
+    for (const position of removed) this.#now.delete(position);
+    return removed.length;
+  }
+
+  drop(): void {
+    this.#now.clear();
+    this.#safe.clear();
+  }
+
+  answer(): void {
+    this.#safe = new Map(this.#now);
+    for (const done of this.#waiting.splice(0)) done();
+  }
+
+  forget(): void {
+    this.#now = new Map(this.#safe);
+    this.#waiting = [];
+  }
+}
