@@ -99,19 +99,26 @@ export class Channel implements ChannelPort {
   /** Tells the client why, and drops what it sends until it has answered. */
   fail(code: number, text: string, method: number): void {
     if (!this.open) return;
-    this.release();
+    this.#release();
     writeClose(this.link.transport.output, this.number, code, text, method);
   }
 
-  /** Gives back what the channel holds; nothing is written. */
-  release(): void {
+  /** The connection ends: its session gives back what the channel holds, all channels' at once. */
+  abandon(): void {
     if (!this.open) return;
     // Confirms for what was taken are not lost by an error that came after it.
     this.#publishing.flush();
     this.open = false;
     this.#publishing.close();
-    this.#consuming.close();
     this.#transaction.clear();
+  }
+
+  /** Gives back what the channel holds. */
+  #release(): void {
+    this.#publishing.flush();
+    this.open = false;
+    this.#publishing.close();
+    this.#consuming.close();
   }
 
   #drain(type: number, buffer: Buffer, start: number, end: number): void {
@@ -199,7 +206,7 @@ export class Channel implements ChannelPort {
       case Method.CHANNEL_OPEN:
         throw new AmqpError(Reply.CHANNEL_ERROR, "second 'channel.open' seen");
       case Method.CHANNEL_CLOSE:
-        this.release();
+        this.#release();
         this.#write(Method.CHANNEL_CLOSE_OK);
         this.#host.channelClosed(this);
         return;

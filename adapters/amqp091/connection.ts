@@ -363,7 +363,7 @@ export class AmqpConnection
     const link = this.#link;
     if (link === null) return;
     link.close();
-    for (const channel of this.#channels.values()) channel.release();
+    for (const channel of this.#channels.values()) channel.abandon();
     this.#channels.clear();
     this.#link = null;
     closeSession(link.session);

@@ -61,7 +61,7 @@ export class AmqpConsumer implements Consumer {
   }
 
   deliver(delivery: Delivery): void {
-    if (this.#ended) {
+    if (this.#ended || !this.#owner.channel.open) {
       if (this.#acknowledge) delivery.settle(Outcome.REQUEUE);
       return;
     }

@@ -64,7 +64,8 @@ function parse(message: Message, taken: [string, HeaderValue][]): Properties {
     } else if (property === Property.CORRELATION_ID) {
       properties.correlationId = correlation(Buffer.from(native.subarray(start + 1, end)));
     } else if (property === Property.REPLY_TO) {
-      properties.replyTo = addressFromReplyKey(native.toString('utf8', start + 1, end));
+      if (end > start + 1)
+        properties.replyTo = addressFromReplyKey(native.toString('utf8', start + 1, end));
     } else if (property === Property.TIMESTAMP) {
       properties.timestamp = Number(native.readBigUInt64BE(start));
     }

@@ -3,10 +3,11 @@
  * as text, one line a frame: `1 queue.declare-ok q 0 0`. No network, no library of ours.
  */
 
-import type { Connection, Gate } from '../../../adapters/adapter.ts';
+import type { Connection, Context, Gate } from '../../../adapters/adapter.ts';
 import { amqp } from '../../../adapters/amqp091/adapter.ts';
 import type { AmqpOptions } from '../../../adapters/amqp091/options.ts';
 import { Method } from '../../../adapters/amqp091/wire.ts';
+import type { Session } from '../../../core/engine.ts';
 import { PipeTransport } from '../../support/pipe-transport.ts';
 import { createWorld, PEER, type World, type WorldOptions } from '../../support/world.ts';
 
@@ -191,14 +192,58 @@ function readFields(kinds: string, payload: Buffer): (string | number | bigint)[
   return fields;
 }
 
+/** A session whose control calls answer later, as those of a remote engine do. */
+function lateSession(session: Session): Session {
+  const data = new Set(['publisher', 'vhost', 'principal']);
+  return new Proxy(session, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== 'function') return member;
+      const call = (...values: unknown[]): unknown => Reflect.apply(member, target, values);
+      if (data.has(String(name))) return call;
+      return async (...values: unknown[]) => {
+        await Promise.resolve();
+        return call(...values);
+      };
+    },
+  });
+}
+
+/** The context with an engine and an authenticator that answer later. */
+function late(context: Context): Context {
+  const engine = new Proxy(context.engine, {
+    get: (target, name) => {
+      if (name !== 'open') return Reflect.get(target, name);
+      return async (...values: Parameters<typeof target.open>) =>
+        lateSession(await target.open(...values));
+    },
+  });
+  const { authenticator } = context;
+  return {
+    ...context,
+    engine,
+    authenticator: {
+      authenticate: async (credentials, peer) => authenticator.authenticate(credentials, peer),
+      scram: (user, hash) => authenticator.scram(user, hash),
+      exists: (user) => authenticator.exists(user),
+    },
+  };
+}
+
+export interface StageOptions extends WorldOptions {
+  /** Everything that may be a promise is one. */
+  readonly late?: boolean;
+}
+
 /** A gateway without a network that only AMQP clients come to. */
 export class Stage {
   readonly world: World;
   readonly #gate: Gate;
 
-  constructor(options: WorldOptions = {}, amqpOptions: Partial<AmqpOptions> = {}) {
+  constructor(options: StageOptions = {}, amqpOptions: Partial<AmqpOptions> = {}) {
     this.world = createWorld(options);
-    const gate = amqp.start(this.world.context, { ...amqp.options(undefined), ...amqpOptions });
+    const context = options.late === true ? late(this.world.context) : this.world.context;
+    const gate = amqp.start(context, { ...amqp.options(undefined), ...amqpOptions });
     if (gate instanceof Promise) throw new Error('the adapter starts at once');
     this.#gate = gate;
   }
@@ -243,6 +288,14 @@ export class Actor {
   /** What the server said since the last call. */
   hear(): string[] {
     return readFrames(this.transport.sent());
+  }
+
+  /** Waits until no answer is awaited any more: the input is held as long. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 5 || this.transport.held > 0; turn++) {
+      if (turn > 1000) throw new Error('the input is held for ever');
+      await Promise.resolve();
+    }
   }
 
   /** Sends, and answers what the server says to it. */
