@@ -47,6 +47,8 @@ export const DEFAULT_LIMITS = {
   mqttSessionExpirySecondsMax: 7 * 24 * 3600,
   /** An MQTT CONNECT packet, which comes before the login, in bytes. */
   mqttConnectBytesMax: 512 * 1024,
+  /** MQTT sessions, of clients that are connected or away. */
+  mqttSessionsMax: 1_000_000,
   /** Messages waiting for an offline MQTT session. */
   mqttOfflineMessagesMax: 100_000,
   /** Subscriptions of one MQTT session. */

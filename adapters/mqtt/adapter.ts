@@ -68,8 +68,8 @@ class MqttGate implements Gate, ConnectionOwner {
         shares: new ShareGroups(messagesMax),
         subscriptionsMax: limits.mqttSubscriptionsMax,
       },
-      store: new SessionStore(engine.table('mqtt.sessions'), engine.table('mqtt.packets')),
-      ...{ publisher, clock, random, log },
+      store: new SessionStore(engine.table('mqtt.sessions'), engine.table('mqtt.packets'), log),
+      ...{ publisher, clock, random, log, sessionsMax: limits.mqttSessionsMax },
     });
     this.sessions.restore();
     this.#systemTopics = new SystemTopics({

@@ -37,7 +37,13 @@ import { PacketFramer } from './framer.ts';
 import { acceptance, type Login, logIn, Refusal, type Terms, termsOf } from './handshake.ts';
 import { Inbox } from './inbox.ts';
 import type { Grants, MqttOptions } from './options.ts';
-import { type ConnectPacket, PacketType, type SubscribePacket, type Version } from './packet.ts';
+import {
+  type ConnectPacket,
+  PacketType,
+  type Qos,
+  type SubscribePacket,
+  type Version,
+} from './packet.ts';
 import { PublishWriter } from './publish-writer.ts';
 import { Reason, reasonForError, returnCode, Violation } from './reason.ts';
 import { InvalidFilter, type MqttSession, type SessionLink, type Subscription } from './session.ts';
@@ -146,6 +152,10 @@ export class MqttConnection implements Connection, SessionLink {
   /** Ends the connection if its client was silent for one and a half times its keep-alive [MQTT-3.1.2-24]. */
   checkSilence(now: number): void {
     if (this.#silenceMaxMs === 0 || now - this.#heardAt <= this.#silenceMaxMs) return;
+    if (this.#waiting > 0 || this.#inbox?.holding) {
+      this.#heardAt = now;
+      return;
+    }
     this.#disconnect(Reason.KEEP_ALIVE_TIMEOUT, 'nothing heard for too long');
   }
 
@@ -374,7 +384,7 @@ export class MqttConnection implements Connection, SessionLink {
   #subscribeOne(packet: SubscribePacket, index: number, made: Subscription[]): Eventually<number> {
     const session = required(this.#session);
     const asked = required(packet.requests[index]);
-    const qos = asked.qos > this.#owner.grants.qosMax ? this.#owner.grants.qosMax : asked.qos;
+    const qos = Math.min(asked.qos, this.#owner.grants.qosMax) as Qos;
     const request = { ...asked, qos };
     const existed = session.subscriptions.has(request.filter);
     const failed = (error: unknown): number => this.#subscribeFailed(request.filter, error);
@@ -394,7 +404,8 @@ export class MqttConnection implements Connection, SessionLink {
   #subscribeFailed(filter: string, error: unknown): number {
     if (!(error instanceof BrokerError) && !(error instanceof InvalidFilter)) throw error;
     this.#log().info({ filter, reason: reasonOf(error) }, 'subscription refused');
-    return error instanceof BrokerError ? reasonForError(error.code) : Reason.FILTER_INVALID;
+    const names = error instanceof BrokerError && error.code !== 'not-found';
+    return names ? reasonForError(error.code) : Reason.FILTER_INVALID;
   }
 
   #onUnsubscribe(bytes: Buffer, start: number, end: number): void {
@@ -452,7 +463,10 @@ export class MqttConnection implements Connection, SessionLink {
     if (this.#state === State.CLOSED) return;
     this.#log().info({ code: reason, reason: why }, 'connection ended');
     if (this.#version === 5 && this.#state === State.OPEN) {
-      this.#transport.output.write(disconnect(reason, why));
+      const packet = disconnect(reason, why);
+      // [MQTT-3.14.2-3]: words are left out where the client does not take so much.
+      const fits = packet.length <= required(this.#terms).packetBytesMax;
+      this.#transport.output.write(fits ? packet : disconnect(reason, ''));
     }
     this.#finish(this.#will);
     this.#transport.end();

@@ -10,7 +10,7 @@
  */
 import type { Clock, Timer } from '../../core/clock.ts';
 import type { Eventually } from '../../core/engine.ts';
-import { reasonOf } from '../../core/errors.ts';
+import { BrokerError, reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import type { Log } from '../../core/log.ts';
 import type { Random } from '../../core/random.ts';
@@ -37,6 +37,7 @@ export interface RegistryContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly sessionsMax: number;
 }
 
 export interface Acquired {
@@ -66,7 +67,10 @@ export class SessionRegistry {
     for (const [key, record] of this.#context.store.load()) this.#restore(key, record);
   }
 
-  /** The session of a client that has just logged in; whoever had it is disconnected [MQTT-3.1.4-3]. */
+  /**
+   * The session of a client that has just logged in; whoever had it is disconnected [MQTT-3.1.4-3].
+   * Throws BrokerError where there are too many.
+   */
   acquire(identity: Omit<SessionIdentity, 'tag'>, clean: boolean, expirySeconds: number): Acquired {
     const key = keyOf(identity.vhost, identity.clientId);
     this.#entries.get(key)?.session.link?.replaced();
@@ -77,6 +81,9 @@ export class SessionRegistry {
       entry = undefined;
     }
     const present = entry !== undefined;
+    if (!present && this.#entries.size >= this.#context.sessionsMax) {
+      throw new BrokerError('resource-exhausted', 'there are too many MQTT sessions');
+    }
     entry ??= this.#create(key, identity);
     entry.expiry?.cancel();
     entry.expiry = null;

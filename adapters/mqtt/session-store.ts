@@ -3,6 +3,7 @@
  * that is half done. Messages are in the session's durable queue, not here.
  */
 import type { Table } from '../../core/engine.ts';
+import type { Log } from '../../core/log.ts';
 import type { PacketStore } from './outbox.ts';
 import type { Qos } from './packet.ts';
 import type { MqttSession, Wish } from './session.ts';
@@ -35,7 +36,10 @@ export class SessionStore {
   readonly #records: Table;
   readonly #packets: Table;
 
-  constructor(records: Table, packets: Table) {
+  readonly #log: Log;
+
+  constructor(records: Table, packets: Table, log: Log) {
+    this.#log = log;
     this.#records = records;
     this.#packets = packets;
   }
@@ -80,7 +84,12 @@ export class SessionStore {
     const kept = [...this.#records.entries()];
     this.#forgetOrphans(packets, new Set(kept.map(([key]) => key)));
     for (const [key, value] of kept) {
-      const stored = JSON.parse(value.toString()) as StoredRecord;
+      const stored = parse(value);
+      if (stored === null) {
+        this.#log.warn({ session: key }, 'stored session not readable');
+        this.remove(key);
+        continue;
+      }
       const wishes = stored.subscriptions.map(
         ([filter, qos, noLocal, retainAsPublished, id]): Wish => ({
           request: { filter, qos, noLocal, retainAsPublished, retainHandling: 2 },
@@ -119,6 +128,14 @@ export class SessionStore {
       packets.set(key, session);
     }
     return packets;
+  }
+}
+
+function parse(value: Buffer): StoredRecord | null {
+  try {
+    return JSON.parse(value.toString()) as StoredRecord;
+  } catch {
+    return null;
   }
 }
 

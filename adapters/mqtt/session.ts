@@ -270,7 +270,7 @@ export class MqttSession {
       if (target.sharedQueue !== null) {
         return this.#context.shares.join(engine, target.sharedQueue, target, this);
       }
-      return chain(this.#declareQueue(engine), () =>
+      return chain(this.#declareQueue(engine, false), () =>
         engine.bind(bindingOf(target, this.#queue, options)),
       );
     });
@@ -438,7 +438,7 @@ export class MqttSession {
       // What a session of the same name left behind is not this one's.
       const fresh = this.#restored ? 0 : engine.deleteQueue(this.#queue, false, false);
       return chain(fresh, () =>
-        chain(this.#declareQueue(engine), () => {
+        chain(this.#declareQueue(engine, true), () => {
           const consumer: Consumer = {
             deliver: (delivery) => this.#deliverOwn(delivery),
             cancelled: (reason) => {
@@ -455,13 +455,22 @@ export class MqttSession {
     });
   }
 
-  #declareQueue(engine: EngineSession): Eventually<void> {
+  /** With `bound`: and what it is subscribed to, should an operator have deleted it meanwhile. */
+  #declareQueue(engine: EngineSession, bound: boolean): Eventually<void> {
     const table = new Map<string, HeaderValue>([
       ['x-queue-type', 'session'],
       ['x-max-length', this.#context.messagesMax],
     ]);
     const spec = { name: this.#queue, exclusive: false, autoDelete: false, arguments: table };
-    return chain(engine.declareQueue({ ...spec, durable: this.#durable }, false), () => {});
+    const declared = engine.declareQueue({ ...spec, durable: this.#durable }, false);
+    const subscriptions = bound ? [...this.subscriptions.values()] : [];
+    return subscriptions.reduce<Eventually<void>>(
+      (ready, { target, options }) => {
+        if (target.kind === 'queue' || target.sharedQueue !== null) return ready;
+        return chain(ready, () => engine.bind(bindingOf(target, this.#queue, options)));
+      },
+      chain(declared, () => {}),
+    );
   }
 
   #consumeSpec(queue: string) {
