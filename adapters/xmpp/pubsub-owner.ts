@@ -3,8 +3,9 @@ import { childrenOf, type Element, element, firstElement, localName } from './el
 import { submitted } from './form.ts';
 import { parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
-import { type Pubsub, type PubsubRequest, specific, subscription, unsupported } from './pubsub.ts';
+import type { Pubsub } from './pubsub.ts';
 import { applyNodeForm, type NodeAffiliation, nodeForm, PubsubNode } from './pubsub-node.ts';
+import { type PubsubRequest, specific, subscription, unsupported } from './pubsub-request.ts';
 import { errorReply, resultReply } from './stanza-error.ts';
 
 export function ownerAnswer(pubsub: Pubsub, request: PubsubRequest, payload: Element): Element {

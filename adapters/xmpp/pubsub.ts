@@ -7,7 +7,7 @@ import { type Consumer, type Delivery, NO_ARGUMENTS } from '../../core/engine.ts
 import { type BrokerError, reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import { Message } from '../../core/message.ts';
-import { infoResult, itemsResult } from './disco.ts';
+import { itemsResult } from './disco.ts';
 import {
   childOf,
   childrenOf,
@@ -25,42 +25,22 @@ import { type Jid, parseJid } from './jid.ts';
 import { JsonTable } from './json-table.ts';
 import { NS } from './namespaces.ts';
 import { isRetraction, itemContent, itemElement, itemId } from './pubsub-items.ts';
+import { answerAffiliations, answerSubscriptions, pubsubInfo } from './pubsub-lists.ts';
 import { applyNodeForm, nodeForm, PubsubNode, type StoredNode } from './pubsub-node.ts';
 import { ownerAnswer } from './pubsub-owner.ts';
+import {
+  items,
+  type PubsubRequest,
+  reply,
+  specific,
+  subscription,
+  unsupported,
+} from './pubsub-request.ts';
 import { type Condition, conditionOf, errorReply, resultReply } from './stanza-error.ts';
-import { wireOf } from './wire.ts';
 
 /** The exchange whose keys are topics. */
 export const TOPIC_EXCHANGE = 'amq.topic';
 const NODE_BYTES_MAX = 1023;
-const FEATURES = [
-  'access-open',
-  'access-whitelist',
-  'auto-create',
-  'auto-subscribe',
-  'config-node',
-  'create-and-configure',
-  'create-nodes',
-  'delete-items',
-  'delete-nodes',
-  'instant-nodes',
-  'item-ids',
-  'last-published',
-  'manage-subscriptions',
-  'modify-affiliations',
-  'persistent-items',
-  'publish',
-  'publish-options',
-  'publisher-affiliation',
-  'purge-nodes',
-  'retract-items',
-  'retrieve-affiliations',
-  'retrieve-default',
-  'retrieve-items',
-  'retrieve-subscriptions',
-  'subscribe',
-].map((name) => `${NS.PUBSUB}#${name}`);
-
 export class Pubsub implements Service, Consumer {
   readonly domain: string;
   readonly host: Host;
@@ -104,7 +84,7 @@ export class Pubsub implements Service, Consumer {
         reply(request, resultReply(stanza));
         break;
       case NS.DISCO_INFO:
-        reply(request, this.#info(stanza, payload.attrs.node));
+        reply(request, pubsubInfo(this.nodes, stanza, payload.attrs.node));
         break;
       case NS.DISCO_ITEMS:
         this.#list(request, payload.attrs.node);
@@ -214,10 +194,10 @@ export class Pubsub implements Service, Consumer {
         this.#items(request, action);
         break;
       case 'get subscriptions':
-        this.#subscriptions(request, action);
+        answerSubscriptions(this.nodes, request, action);
         break;
       case 'get affiliations':
-        this.#affiliations(request, action);
+        answerAffiliations(this.nodes, request, action);
         break;
       case 'get default':
         reply(
@@ -446,43 +426,6 @@ export class Pubsub implements Service, Consumer {
     });
   }
 
-  #subscriptions(request: PubsubRequest, action: Element): void {
-    const { iq, from } = request;
-    const only = action.attrs.node;
-    const found: Element[] = [];
-    for (const node of this.nodes.values()) {
-      if (only !== undefined && node.name !== only) continue;
-      for (const jid of node.subscriptionsOf(from)) {
-        found.push(subscription(node, jid, node.subscribers.get(jid) ?? ''));
-      }
-    }
-    const list = element('subscriptions', only === undefined ? {} : { node: only }, ...found);
-    reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, list)));
-  }
-
-  #affiliations(request: PubsubRequest, action: Element): void {
-    const { iq, from } = request;
-    const only = action.attrs.node;
-    const found: Element[] = [];
-    for (const node of this.nodes.values()) {
-      const affiliation = node.affiliation(from);
-      if (affiliation === 'none' || (only !== undefined && node.name !== only)) continue;
-      found.push(element('affiliation', { node: node.name, affiliation }));
-    }
-    const list = element('affiliations', only === undefined ? {} : { node: only }, ...found);
-    reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, list)));
-  }
-
-  #info(iq: Element, name: string | undefined): Element {
-    const identity = { category: 'pubsub', type: 'service', name: 'Topics' };
-    if (name === undefined) {
-      const features = [NS.DISCO_INFO, NS.DISCO_ITEMS, NS.PING, NS.PUBSUB, ...FEATURES];
-      return infoResult(iq, undefined, identity, features);
-    }
-    if (!this.nodes.has(name)) return errorReply(iq, 'item-not-found');
-    return infoResult(iq, name, { category: 'pubsub', type: 'leaf', name }, [NS.PUBSUB]);
-  }
-
   #list(request: PubsubRequest, name: string | undefined): void {
     const { iq, from } = request;
     if (name === undefined) {
@@ -641,30 +584,4 @@ export class Pubsub implements Service, Consumer {
       element('message', { from: this.domain, to: jid, id: this.host.nextId() }, event),
     );
   }
-}
-
-export interface PubsubRequest {
-  readonly sender: Entity;
-  readonly iq: Element;
-  readonly from: Jid;
-}
-
-function reply(request: PubsubRequest, answer: Element): void {
-  request.sender.send(wireOf(answer), null);
-}
-
-function items(node: PubsubNode, ...found: readonly Element[]): Element {
-  return element('items', { node: node.name }, ...found);
-}
-
-export function subscription(node: PubsubNode, jid: string, id: string): Element {
-  return element('subscription', { node: node.name, jid, subid: id, subscription: 'subscribed' });
-}
-
-export function specific(condition: string): { readonly specific: Element } {
-  return { specific: element(condition, { xmlns: NS.PUBSUB_ERRORS }) };
-}
-
-export function unsupported(feature: string): { readonly specific: Element } {
-  return { specific: element('unsupported', { xmlns: NS.PUBSUB_ERRORS, feature }) };
 }

@@ -83,3 +83,13 @@ export function createXmppWorld(
   };
   return { ...world, gate, connect, login, online };
 }
+
+/** `sent`, or what comes once the work off this thread (hashing) is done. */
+export async function answered(client: PipeClient, sent: string): Promise<string> {
+  let answer = sent;
+  while (answer === '') {
+    await new Promise((resolve) => setImmediate(resolve));
+    answer = client.take();
+  }
+  return answer;
+}

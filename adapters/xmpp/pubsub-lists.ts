@@ -1,0 +1,74 @@
+/** What the pubsub service has: its features, and one's own subscriptions and affiliations (XEP-0060 5). */
+import { infoResult } from './disco.ts';
+import { type Element, element } from './element.ts';
+import { NS } from './namespaces.ts';
+import type { PubsubNode } from './pubsub-node.ts';
+import { type PubsubRequest, reply, subscription } from './pubsub-request.ts';
+import { errorReply, resultReply } from './stanza-error.ts';
+
+type Nodes = ReadonlyMap<string, PubsubNode>;
+
+const FEATURES = [
+  'access-open',
+  'access-whitelist',
+  'auto-create',
+  'auto-subscribe',
+  'config-node',
+  'create-and-configure',
+  'create-nodes',
+  'delete-items',
+  'delete-nodes',
+  'instant-nodes',
+  'item-ids',
+  'last-published',
+  'manage-subscriptions',
+  'modify-affiliations',
+  'persistent-items',
+  'publish',
+  'publish-options',
+  'publisher-affiliation',
+  'purge-nodes',
+  'retract-items',
+  'retrieve-affiliations',
+  'retrieve-default',
+  'retrieve-items',
+  'retrieve-subscriptions',
+  'subscribe',
+].map((name) => `${NS.PUBSUB}#${name}`);
+
+export function answerSubscriptions(nodes: Nodes, request: PubsubRequest, action: Element): void {
+  const { iq, from } = request;
+  const only = action.attrs.node;
+  const found: Element[] = [];
+  for (const node of nodes.values()) {
+    if (only !== undefined && node.name !== only) continue;
+    for (const jid of node.subscriptionsOf(from)) {
+      found.push(subscription(node, jid, node.subscribers.get(jid) ?? ''));
+    }
+  }
+  const list = element('subscriptions', only === undefined ? {} : { node: only }, ...found);
+  reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, list)));
+}
+
+export function answerAffiliations(nodes: Nodes, request: PubsubRequest, action: Element): void {
+  const { iq, from } = request;
+  const only = action.attrs.node;
+  const found: Element[] = [];
+  for (const node of nodes.values()) {
+    const affiliation = node.affiliation(from);
+    if (affiliation === 'none' || (only !== undefined && node.name !== only)) continue;
+    found.push(element('affiliation', { node: node.name, affiliation }));
+  }
+  const list = element('affiliations', only === undefined ? {} : { node: only }, ...found);
+  reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, list)));
+}
+
+export function pubsubInfo(nodes: Nodes, iq: Element, name: string | undefined): Element {
+  const identity = { category: 'pubsub', type: 'service', name: 'Topics' };
+  if (name === undefined) {
+    const features = [NS.DISCO_INFO, NS.DISCO_ITEMS, NS.PING, NS.PUBSUB, ...FEATURES];
+    return infoResult(iq, undefined, identity, features);
+  }
+  if (!nodes.has(name)) return errorReply(iq, 'item-not-found');
+  return infoResult(iq, name, { category: 'pubsub', type: 'leaf', name }, [NS.PUBSUB]);
+}

@@ -1,0 +1,33 @@
+/** One request to the pubsub service, and the parts of its answers. */
+import { type Element, element } from './element.ts';
+import type { Entity } from './entity.ts';
+import type { Jid } from './jid.ts';
+import { NS } from './namespaces.ts';
+import type { PubsubNode } from './pubsub-node.ts';
+import { wireOf } from './wire.ts';
+
+export interface PubsubRequest {
+  readonly sender: Entity;
+  readonly iq: Element;
+  readonly from: Jid;
+}
+
+export function reply(request: PubsubRequest, answer: Element): void {
+  request.sender.send(wireOf(answer), null);
+}
+
+export function items(node: PubsubNode, ...found: readonly Element[]): Element {
+  return element('items', { node: node.name }, ...found);
+}
+
+export function subscription(node: PubsubNode, jid: string, id: string): Element {
+  return element('subscription', { node: node.name, jid, subid: id, subscription: 'subscribed' });
+}
+
+export function specific(condition: string): { readonly specific: Element } {
+  return { specific: element(condition, { xmlns: NS.PUBSUB_ERRORS }) };
+}
+
+export function unsupported(feature: string): { readonly specific: Element } {
+  return { specific: element('unsupported', { xmlns: NS.PUBSUB_ERRORS, feature }) };
+}
