@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { xmpp } from '../../../adapters/xmpp/adapter.ts';
+
+test('a section that is not there gives the defaults', () => {
+  expect(xmpp.options(undefined)).toEqual({
+    vhost: '/',
+    domain: 'localhost',
+    requireTls: false,
+    components: [],
+  });
+});
+
+test('domains are folded', () => {
+  const options = xmpp.options({
+    domain: 'Example.ORG',
+    components: [{ domain: 'Bot.Example.org', secret: 's' }],
+  });
+  expect(options).toMatchObject({
+    domain: 'example.org',
+    components: [{ domain: 'bot.example.org', secret: 's' }],
+  });
+});
+
+test.each([
+  [{ domain: 'a b' }, /xmpp.domain/],
+  [{ unknown: 1 }, /xmpp/],
+  [{ require_tls: 'yes' }, /xmpp.require_tls/],
+  [{ components: [{ domain: 'rooms.localhost', secret: 's' }] }, /xmpp.components\[0\].domain/],
+  [{ components: [{ domain: 'c.localhost' }] }, /xmpp.components\[0\].secret/],
+  [
+    {
+      components: [
+        { domain: 'c.localhost', secret: 's' },
+        { domain: 'C.localhost', secret: 's' },
+      ],
+    },
+    /xmpp.components\[1\].domain/,
+  ],
+])('%j is refused with the path', (section, message) => {
+  expect(() => xmpp.options(section)).toThrow(message);
+});
