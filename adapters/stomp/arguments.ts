@@ -2,8 +2,9 @@
 import type { QueueSpec } from '../../core/engine.ts';
 import { NO_ARGUMENTS } from '../../core/engine.ts';
 import type { HeaderTable, HeaderValue } from '../../core/message.ts';
-import { type Frame, type HeaderName, headerName } from './codec.ts';
 import { invalidHeader } from './errors.ts';
+import type { Frame } from './frame.ts';
+import { type HeaderName, headerName } from './header-name.ts';
 import { AUTO_DELETE, DURABLE, EXCLUSIVE } from './names.ts';
 
 type Kind = 'integer' | 'text' | 'boolean' | 'offset';
@@ -54,7 +55,12 @@ export function consumeArguments(frame: Frame): HeaderTable {
   return argumentsOf(frame, CONSUME_ARGUMENTS);
 }
 
-const FIRST_LETTERS = headerName('xade');
+/** Numbers of the names that `queueSpec` reads. */
+const DESCRIBING: ReadonlySet<number> = new Set(
+  [DURABLE, EXCLUSIVE, AUTO_DELETE, ...QUEUE_ARGUMENTS.map(([name]) => name)].map(
+    (name) => name.number,
+  ),
+);
 
 /** How a frame wants its queue; what it does not say is as `defaults` has it. */
 export function queueSpec(
@@ -73,14 +79,10 @@ export function queueSpec(
 
 /** Whether a frame says anything of how its queue is to be. */
 export function describesQueue(frame: Frame): boolean {
-  // Almost no SEND has any such header, and every one of them begins with one of four letters.
-  if (!frame.someNameBegins(FIRST_LETTERS)) return false;
-  return (
-    frame.has(DURABLE) ||
-    frame.has(EXCLUSIVE) ||
-    frame.has(AUTO_DELETE) ||
-    QUEUE_ARGUMENTS.some(([name]) => frame.has(name))
-  );
+  for (let index = 0; index < frame.headerCount; index++) {
+    if (DESCRIBING.has(frame.nameNumber(index))) return true;
+  }
+  return false;
 }
 
 /** `true` or `false` in any case; stomp.py writes Python's `True`. */
@@ -88,7 +90,7 @@ export function booleanHeader(frame: Frame, name: HeaderName, fallback: boolean)
   const text = frame.get(name);
   if (text === undefined) return fallback;
   const value = booleanOf(text);
-  if (value === undefined) throw invalidHeader(frame.command, name.toString('latin1'));
+  if (value === undefined) throw invalidHeader(frame.command, name.text);
   return value;
 }
 
@@ -96,7 +98,7 @@ export function booleanHeader(frame: Frame, name: HeaderName, fallback: boolean)
 export function numberHeader(frame: Frame, name: HeaderName, fallback: number): number {
   const text = frame.get(name);
   if (text === undefined) return fallback;
-  if (!/^\d{1,15}$/.test(text.trim())) throw invalidHeader(frame.command, name.toString('latin1'));
+  if (!/^\d{1,15}$/.test(text.trim())) throw invalidHeader(frame.command, name.text);
   return Number(text);
 }
 

@@ -3,124 +3,26 @@
  * a time (so that a connection can stop between two of them) or null where more is needed, and throws
  * a StompError for what is not STOMP.
  *
- * Head and body of a frame are views of the input, its header values are decoded when asked for. There
- * is one Frame per decoder: it is valid until `next` is called again.
+ * There is one Frame per decoder: it is valid until `next` is called again.
  *
  *   BETWEEN (line ends, stray NULs) → HEAD (command, header lines, empty line) → BODY → BETWEEN
  */
 import type { Limits } from '../../core/limits.ts';
 import { StompError } from './errors.ts';
-import { unescapeText, type Version, validEscapes } from './text.ts';
+import { Frame } from './frame.ts';
+import { headerName, numberOfName } from './header-name.ts';
+import { type Version, validEscapes } from './text.ts';
 
 const NUL = 0;
 const LF = 10;
 const CR = 13;
-const SPACE = 32;
 const COLON = 58;
 const BACKSLASH = 92;
 const EMPTY = Buffer.alloc(0);
 /** Longer than any command: what is not STOMP at all is refused early. */
 const COMMAND_BYTES_MAX = 64;
 
-/** A header's name in the form that frames are searched with. */
-export type HeaderName = Buffer;
-
-export function headerName(name: string): HeaderName {
-  return Buffer.from(name, 'latin1');
-}
-
 const CONTENT_LENGTH = headerName('content-length');
-const DESTINATION = headerName('destination');
-
-/** One frame from a client. */
-export class Frame {
-  command = '';
-  body: Buffer = EMPTY;
-  version: Version = 0;
-  /** False for CONNECT and STOMP, whose headers have no escapes in any version. */
-  escaped = false;
-  /** What the lines' offsets count from. */
-  bytes: Buffer = EMPTY;
-  base = 0;
-  /** Start, colon and end of each header line, relative to `base`. */
-  readonly lines: number[] = [];
-
-  get headerCount(): number {
-    return this.lines.length / 3;
-  }
-
-  /** The first value of a header (STOMP 1.2, "Repeated Header Entries"), or undefined. */
-  get(name: HeaderName): string | undefined {
-    const index = this.find(name);
-    return index < 0 ? undefined : this.value(index);
-  }
-
-  has(name: HeaderName): boolean {
-    return this.find(name) >= 0;
-  }
-
-  /** Where header `name` is, or -1. */
-  find(name: HeaderName): number {
-    const { lines } = this;
-    for (let at = 0; at < lines.length; at += 3) {
-      const start = lines[at] as number;
-      if ((lines[at + 1] as number) - start === name.length && this.#matches(start, name)) {
-        return at / 3;
-      }
-    }
-    return -1;
-  }
-
-  /** Whether a header's name, `destination` aside, begins with one of `letters`. */
-  someNameBegins(letters: Buffer): boolean {
-    const { bytes, base, lines } = this;
-    for (let at = 0; at < lines.length; at += 3) {
-      const start = lines[at] as number;
-      if (!letters.includes(bytes[base + start] as number)) continue;
-      if ((lines[at + 1] as number) - start !== 11 || !this.#matches(start, DESTINATION))
-        return true;
-    }
-    return false;
-  }
-
-  name(index: number): string {
-    const text = this.#text(this.lines[index * 3] as number, this.lines[index * 3 + 1] as number);
-    return this.escaped ? unescapeText(text, this.version) : text;
-  }
-
-  value(index: number): string {
-    const text = this.#text(this.valueStart(index), this.lines[index * 3 + 2] as number);
-    return this.escaped ? unescapeText(text, this.version) : text;
-  }
-
-  /** Where a value begins: 1.0 clients write a space behind the colon that is not meant. */
-  valueStart(index: number): number {
-    let start = (this.lines[index * 3 + 1] as number) + 1;
-    const end = this.lines[index * 3 + 2] as number;
-    if (this.version !== 0) return start;
-    while (start < end && this.bytes[this.base + start] === SPACE) start++;
-    return start;
-  }
-
-  /** Detaches the frame from the input: it is still needed when more of that arrives. */
-  own(): void {
-    const head = this.lines.length === 0 ? 0 : (this.lines[this.lines.length - 1] as number);
-    this.bytes = Buffer.from(this.bytes.subarray(this.base, this.base + head));
-    this.base = 0;
-    this.body = Buffer.from(this.body);
-  }
-
-  #matches(start: number, name: HeaderName): boolean {
-    const { bytes } = this;
-    const from = this.base + start;
-    for (let at = 0; at < name.length; at++) if (bytes[from + at] !== name[at]) return false;
-    return true;
-  }
-
-  #text(start: number, end: number): string {
-    return this.bytes.toString('utf8', this.base + start, this.base + end);
-  }
-}
 
 export class Decoder {
   /** Set once it is negotiated; until then 1.2, whose frames are a superset. */
@@ -196,7 +98,7 @@ export class Decoder {
       at++;
     }
     this.#start = at;
-    this.#frame.lines.length = 0;
+    this.#frame.clear();
   }
 
   /** Reads command and header lines as far as they are here. */
@@ -243,9 +145,10 @@ export class Decoder {
     if (end - start > this.#limits.stompHeaderBytesMax) throw malformed('a line is too long');
     if (this.#colon < 0) throw malformed('a header line without a colon');
     if (this.#colon === start) throw malformed('a header without a name');
-    const { lines } = this.#frame;
-    if (lines.length >= this.#limits.stompHeadersMax * 3) throw malformed('too many headers');
-    lines.push(start, this.#colon, end);
+    const frame = this.#frame;
+    if (frame.headerCount >= this.#limits.stompHeadersMax) throw malformed('too many headers');
+    const number = numberOfName(this.#window, this.#start + start, this.#colon - start);
+    frame.add(start, this.#colon, end, number);
     this.#checkHead(end);
     return false;
   }
@@ -273,12 +176,13 @@ export class Decoder {
 
   /** STOMP 1.1 and 1.2: undefined escape sequences are a fatal protocol error. */
   #checkEscapes(): void {
-    const from = this.#start;
-    const { lines } = this.#frame;
-    for (let at = 0; at < lines.length; at += 3) {
-      const start = from + (lines[at] as number);
-      if (!validEscapes(this.#window, start, from + (lines[at + 2] as number), this.version))
+    const frame = this.#frame;
+    for (let index = 0; index < frame.headerCount; index++) {
+      const start = this.#start + frame.nameStart(index);
+      const end = this.#start + frame.lineEnd(index);
+      if (!validEscapes(this.#window, start, end, this.version)) {
         throw malformed('an undefined escape sequence');
+      }
     }
   }
 

@@ -13,11 +13,12 @@ import type { Log } from '../../core/log.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import { randomName } from '../../core/random.ts';
 import type { Connection, Context, Transport } from '../adapter.ts';
-import { Decoder, type Frame } from './codec.ts';
+import { Decoder } from './codec.ts';
 import { Consuming } from './consuming.ts';
 import type { Dialect } from './destination.ts';
 import { writeFrame, writeHeartBeat, writeReceipt } from './encoder.ts';
 import { StompError as Refusal, type StompError, stompError } from './errors.ts';
+import type { Frame } from './frame.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Link } from './link.ts';
 import { type Login, readLogin, vhostOf } from './login.ts';
@@ -207,23 +208,25 @@ export class StompConnection implements Connection {
     const denied = (): StompError =>
       this.#refused(`Virtual host '${vhost ?? login.host}' access denied\n`);
     if (vhost === null) throw denied();
-    this.#run(
-      () => {
-        try {
-          return engine.open(vhost, principal, this.#peer);
-        } catch (error) {
-          throw error instanceof BrokerError ? denied() : error;
-        }
-      },
-      (session) => this.#opened(login, session),
-    );
+    const open = (): Eventually<Session> => {
+      try {
+        const opening = engine.open(vhost, principal, this.#peer);
+        return isPending(opening) ? opening.then((session) => this.#stillWanted(session)) : opening;
+      } catch (error) {
+        throw error instanceof BrokerError ? denied() : error;
+      }
+    };
+    this.#run(open, (session) => this.#opened(login, session));
+  }
+
+  /** A session that was opened for a client that has gone meanwhile is closed again. */
+  #stillWanted(session: Session): Session {
+    if (this.#state === State.CONNECTING) return session;
+    void session.close();
+    throw new BrokerError('unavailable', 'the connection is closed');
   }
 
   #opened(login: Login, session: Session): void {
-    if (this.#state !== State.CONNECTING) {
-      void session.close();
-      return;
-    }
     const link = this.#link(login, session);
     const consuming = new Consuming(link);
     this.#parts = { session, consuming, publishing: new Publishing(link, consuming) };

@@ -17,10 +17,10 @@ import type { ProtocolCounters } from '../../core/meter.ts';
 import { parseSelector } from '../../core/selector.ts';
 import { parseActiveMq } from './activemq.ts';
 import { booleanHeader, consumeArguments, numberHeader } from './arguments.ts';
-import type { Frame } from './codec.ts';
 import { type Destination, parseDestination, TOPIC_EXCHANGE } from './destination.ts';
 import { writeMessage } from './encoder.ts';
 import { invalidHeader, missingHeader, StompError } from './errors.ts';
+import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
 import * as names from './names.ts';
 import { durableName, type Source, saysDurable, sourceOf } from './source.ts';
@@ -294,8 +294,9 @@ export class Consuming implements SubscriptionEvents {
       names.PREFETCH_COUNT,
       activemq ? numberHeader(frame, names.AMQ_PREFETCH, 0) : 0,
     );
-    if (activemq && booleanHeader(frame, names.AMQ_NO_LOCAL, false)) {
-      throw new StompError('Not implemented', 'activemq.noLocal is not supported\n');
+    for (const name of activemq ? [names.AMQ_NO_LOCAL, names.AMQ_BROWSER] : []) {
+      if (!booleanHeader(frame, name, false)) continue;
+      throw new StompError('Not implemented', `${name.text} is not supported\n`);
     }
     return {
       credits: prefetch > 0 && mode !== 'auto' ? [new Credit(prefetch)] : [],

@@ -9,8 +9,9 @@
  */
 import { correlationFrom, correlationText, fromStrings, toStrings } from '../../core/envelope.ts';
 import type { Address, Format, Message, Properties } from '../../core/message.ts';
-import { type Frame, type HeaderName, headerName } from './codec.ts';
 import { destinationOf, replyAddress } from './destination.ts';
+import type { Frame } from './frame.ts';
+import { headerName, UNKNOWN } from './header-name.ts';
 import { REPLY_TO } from './names.ts';
 import { escapeName, escapeText, unescapeText, type Version } from './text.ts';
 
@@ -22,8 +23,8 @@ const NOT_TEXT = 8;
 
 const USER_PREFIX = 'x-user-';
 
-/** Headers of the frame itself: never the message's. By length, for the hot path. */
-const NOISE: readonly (readonly HeaderName[])[] = byLength([
+/** Headers of the frame itself: never the message's. */
+const NOISE = [
   'destination',
   'receipt',
   'content-length',
@@ -33,7 +34,9 @@ const NOISE: readonly (readonly HeaderName[])[] = byLength([
   'ack',
   'redelivered',
   'mandatory',
-]);
+];
+
+const NOISE_NUMBERS: ReadonlySet<number> = new Set(NOISE.map((name) => headerName(name).number));
 
 /** Headers that are properties, or fields of the Message. */
 const STANDARD = new Set([
@@ -54,7 +57,7 @@ const STANDARD = new Set([
   'retain',
 ]);
 
-const RESERVED = new Set(['', ...STANDARD, ...NOISE.flat().map((name) => name.toString('latin1'))]);
+const RESERVED = new Set(['', ...STANDARD, ...NOISE]);
 
 export const stompFormat: Format = {
   name: 'stomp',
@@ -109,25 +112,30 @@ export const stompFormat: Format = {
 
 /** The native bytes of a SEND frame; `replyTo` replaces its reply-to header where not null. */
 export function nativeOf(frame: Frame, replyTo: string | null): Buffer {
-  const { bytes, base, lines } = frame;
+  const { bytes, base } = frame;
   const count = frame.headerCount;
   const reply =
     replyTo === null ? null : Buffer.from(`reply-to:${escapeText(replyTo, frame.version)}`);
   let size = 1 + (reply === null ? 0 : reply.length + 1);
-  for (let index = 0; index < count; index++) size += lineBytes(frame, index);
+  for (let index = 0; index < count; index++) {
+    size += frame.lineEnd(index) - frame.nameStart(index) + 1;
+  }
   // Pooled for ordinary sizes: a queue that keeps the message detaches it (Message.own).
   const native = Buffer.allocUnsafe(size);
   native[0] = frame.version | (textual(frame) ? TEXT : 0);
   let at = 1;
   for (let index = 0; index < count; index++) {
-    const start = lines[index * 3] as number;
-    const colon = lines[index * 3 + 1] as number;
-    if (isNoise(bytes, base + start, colon - start)) continue;
-    if (reply !== null && isName(bytes, base + start, colon - start, REPLY_TO)) continue;
-    for (let from = start; from <= colon; from++) native[at++] = bytes[base + from] as number;
-    const end = lines[index * 3 + 2] as number;
-    for (let from = frame.valueStart(index); from < end; from++)
-      native[at++] = bytes[base + from] as number;
+    const number = frame.nameNumber(index);
+    if (number !== UNKNOWN && NOISE_NUMBERS.has(number)) continue;
+    if (reply !== null && number === REPLY_TO.number) continue;
+    const colon = base + frame.colon(index);
+    for (let from = base + frame.nameStart(index); from <= colon; from++) {
+      native[at++] = bytes[from] as number;
+    }
+    const end = base + frame.lineEnd(index);
+    for (let from = base + frame.valueStart(index); from < end; from++) {
+      native[at++] = bytes[from] as number;
+    }
     native[at++] = 10;
   }
   if (reply !== null) {
@@ -227,33 +235,6 @@ const CONTENT_TYPE = headerName('content-type');
 /** JMS's rule, which STOMP brokers share: without a length the body is text. */
 function textual(frame: Frame): boolean {
   return !frame.has(CONTENT_LENGTH) && !frame.has(CONTENT_TYPE);
-}
-
-/** What a line takes at most. */
-function lineBytes(frame: Frame, index: number): number {
-  return (frame.lines[index * 3 + 2] as number) - (frame.lines[index * 3] as number) + 1;
-}
-
-function isNoise(bytes: Buffer, start: number, length: number): boolean {
-  const candidates = NOISE[length];
-  if (candidates === undefined) return false;
-  for (const name of candidates) if (isName(bytes, start, length, name)) return true;
-  return false;
-}
-
-function isName(bytes: Buffer, start: number, length: number, name: HeaderName): boolean {
-  if (length !== name.length) return false;
-  for (let at = 0; at < length; at++) if (bytes[start + at] !== name[at]) return false;
-  return true;
-}
-
-function byLength(names: readonly string[]): HeaderName[][] {
-  const table: HeaderName[][] = [];
-  for (const name of names) {
-    while (table.length <= name.length) table.push([]);
-    table[name.length]?.push(headerName(name));
-  }
-  return table;
 }
 
 function withFlags(flags: number, lines: string): Buffer {

@@ -1,6 +1,7 @@
 /** What a CONNECT (or STOMP) frame asks for. */
-import type { Frame } from './codec.ts';
+
 import { StompError } from './errors.ts';
+import type { Frame } from './frame.ts';
 import * as names from './names.ts';
 import { VERSIONS, type Version } from './text.ts';
 

@@ -1,5 +1,5 @@
-/** Header names that frames are searched with. */
-import { headerName } from './codec.ts';
+/** Header names that frames are asked for. */
+import { headerName } from './header-name.ts';
 
 export const ACCEPT_VERSION = headerName('accept-version');
 export const ACK = headerName('ack');
@@ -41,4 +41,11 @@ export const SUBSCRIPTION_NAMES = [
   headerName('activemq.subscriptionName'),
   headerName('durable-subscription-name'),
   headerName('durable-subscriber-name'),
+] as const;
+export const AMQ_BROWSER = headerName('browser');
+export const AMQ_SCHEDULED = [
+  headerName('AMQ_SCHEDULED_DELAY'),
+  headerName('AMQ_SCHEDULED_PERIOD'),
+  headerName('AMQ_SCHEDULED_REPEAT'),
+  headerName('AMQ_SCHEDULED_CRON'),
 ] as const;

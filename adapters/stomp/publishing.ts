@@ -16,11 +16,11 @@ import { BrokerError } from '../../core/errors.ts';
 import { Message } from '../../core/message.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import { booleanHeader, describesQueue, queueSpec } from './arguments.ts';
-import type { Frame } from './codec.ts';
 import { type Consuming, missingDestination, parse, type Settlement } from './consuming.ts';
 import { type Destination, TOPIC_EXCHANGE, unusable } from './destination.ts';
-import { StompError } from './errors.ts';
+import { invalidHeader, StompError } from './errors.ts';
 import { nativeOf, stompFormat } from './format.ts';
+import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
 import * as names from './names.ts';
 
@@ -85,6 +85,7 @@ export class Publishing implements PublisherEvents {
     const text = frame.get(names.DESTINATION);
     if (text === undefined) throw missingDestination('SEND');
     if (link.dialect === 'rabbitmq') this.#check(frame);
+    else checkScheduled(frame);
     const transaction = this.#transactionOf(frame);
     const reply = frame.get(names.REPLY_TO);
     this.#targetsOf(text, (targets) => {
@@ -472,14 +473,27 @@ function isTrue(text: string | undefined): boolean {
 }
 
 function priorityOf(text: string | undefined): number {
-  if (text === undefined || !/^\d{1,9}$/.test(text)) return 0;
-  return Math.min(Number(text), PRIORITY_MAX);
+  if (text === undefined) return 0;
+  return Math.min(numberOf(text, 'priority'), PRIORITY_MAX);
 }
 
 /** RabbitMQ's `expiration` is a span, ActiveMQ's `expires` a time (0: never), both in milliseconds. */
 function expiresAt(frame: Frame, now: number): number {
   const span = frame.get(names.EXPIRATION);
-  if (span !== undefined && /^\d{1,15}$/.test(span)) return Math.max(1, now + Number(span));
+  if (span !== undefined) return now + numberOf(span, 'expiration');
   const time = frame.get(names.EXPIRES);
-  return time !== undefined && /^\d{1,15}$/.test(time) ? Number(time) : 0;
+  return time === undefined ? 0 : numberOf(time, 'expires');
+}
+
+function numberOf(text: string, header: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw invalidHeader('SEND', header);
+  return Number(text);
+}
+
+/** Instructions of ActiveMQ's that change what becomes of a message, and are not offered. */
+function checkScheduled(frame: Frame): void {
+  for (const name of names.AMQ_SCHEDULED) {
+    if (!frame.has(name)) continue;
+    throw new StompError('Not implemented', `${name.text}: scheduled delivery is not supported\n`);
+  }
 }

@@ -7,9 +7,9 @@ import { createHash } from 'node:crypto';
 import type { Eventually, QueueSpec } from '../../core/engine.ts';
 import type { Address } from '../../core/message.ts';
 import { booleanHeader, describesQueue, queueSpec } from './arguments.ts';
-import type { Frame } from './codec.ts';
 import { type Destination, TOPIC_EXCHANGE, unusable } from './destination.ts';
 import { StompError } from './errors.ts';
+import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
 import { DURABLE, ID, PERSISTENT, SUBSCRIPTION_NAMES, X_QUEUE_NAME } from './names.ts';
 

@@ -189,6 +189,16 @@ describe("ActiveMQ's dialect", () => {
   });
 });
 
+test.each([
+  ['SEND', 'AMQ_SCHEDULED_DELAY', '1000'],
+  ['SUBSCRIBE', 'activemq.noLocal', 'true'],
+  ['SUBSCRIBE', 'browser', 'true'],
+])('%s with %s is refused, not done without it', (command, header, value) => {
+  const client = BROKER().connect();
+  client.send(command, { destination: '/queue/a', id: '1', [header]: value });
+  expect(client.frame().headers['message']).toBe('Not implemented');
+});
+
 describe('selectors on SUBSCRIBE', () => {
   test.each(['auto', 'client'])('choose what a topic subscription is given (%s)', (ack) => {
     const client = createBroker().connect();

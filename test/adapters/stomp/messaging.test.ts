@@ -571,6 +571,16 @@ describe('headers', () => {
     expect(other.frame().headers['message']).toBe('precondition_failed');
   });
 
+  test.each([
+    ['priority', 'high'],
+    ['expiration', 'soon'],
+    ['expires', '-1'],
+  ])('%s must be a number', (name, value) => {
+    const client = createBroker().connect();
+    client.send('SEND', { destination: '/queue/a', [name]: value });
+    expect(client.frame().headers['message']).toBe('Invalid header');
+  });
+
   test('every header comes back, in order, repeated ones too', () => {
     const client = createBroker().connect();
     client.send('SUBSCRIBE', { destination: '/topic/h', id: '1' });
