@@ -37,6 +37,8 @@ export const DEFAULT_LIMITS = {
   amqpConsumersMax: 65_536,
   /** AMQP frame size offered, in bytes. */
   amqpFrameBytesMax: 131_072,
+  /** Bodies of one AMQP connection that are not complete yet, all channels together, in bytes. */
+  amqpPartialBytesMax: 256 * 1024 * 1024,
   /** Heartbeat offered to AMQP clients, in seconds. */
   amqpHeartbeatSeconds: 60,
   /** Unconfirmed QoS 1 and 2 publishes that an MQTT client may have in flight. */
