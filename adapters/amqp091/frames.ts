@@ -15,6 +15,9 @@ export interface FrameSink {
   frame(type: number, channel: number, buffer: Buffer, start: number, end: number): boolean;
 }
 
+/** A frame that trickles in is joined now and then: a piece of one byte costs a hundred. */
+const PIECES_MAX = 256;
+
 export class FrameParser {
   readonly #sink: FrameSink;
   /** Largest frame taken, in bytes, everything included. */
@@ -37,6 +40,8 @@ export class FrameParser {
     }
     this.#pieces.push(chunk);
     this.#heldBytes += chunk.length;
+    if (this.#pieces.length === PIECES_MAX)
+      this.#pieces = [Buffer.concat(this.#pieces, this.#heldBytes)];
     if (!this.#stopped && this.#heldBytes >= this.#neededBytes) this.#run(this.#join());
   }
 

@@ -26,6 +26,8 @@ export interface Link {
   /** Stops and resumes the input on behalf of a publisher; calls count. */
   hold(): void;
   release(): void;
+  /** Asks for room for unfinished bodies (negative: gives it back); false where there is none. */
+  claim(bytes: number): boolean;
   /** Goes on with an answer; while it is awaited the connection takes no further frame. */
   ask<T>(
     call: () => Eventually<T>,

@@ -43,6 +43,7 @@ export class OpenLink implements Link {
   readonly #turn: Turn;
   readonly #blockedNotify: boolean;
   #congested = false;
+  #claimedBytes = 0;
   #holds = 0;
   #notice: Timer | null = null;
   #toldBlocked = false;
@@ -101,6 +102,12 @@ export class OpenLink implements Link {
     this.#toldBlocked = false;
     writeMethod(this.transport.output, 0, Method.CONNECTION_UNBLOCKED);
     this.cut();
+  }
+
+  claim(bytes: number): boolean {
+    if (this.#claimedBytes + bytes > this.context.limits.amqpPartialBytesMax) return false;
+    this.#claimedBytes += bytes;
+    return true;
   }
 
   /** The connection closes: nobody is told anything any more. */

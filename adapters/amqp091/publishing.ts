@@ -221,6 +221,12 @@ export class Publishing implements PublisherEvents, ConfirmSink {
     const needed = this.#gatheredBytes + end - start;
     if (needed > this.#gathered.length) {
       const room = Math.min(this.#bodyBytes, Math.max(GATHER_BYTES, needed * 2));
+      const { link } = this.#channel;
+      if (!link.claim(room - this.#gathered.length)) {
+        const { amqpPartialBytesMax } = link.context.limits;
+        const message = `unfinished messages of the connection are over ${amqpPartialBytesMax} bytes`;
+        throw new AmqpError(Reply.RESOURCE_ERROR, message);
+      }
       const grown = Buffer.allocUnsafeSlow(room);
       grown.set(this.#gathered.subarray(0, this.#gatheredBytes), 0);
       this.#gathered = grown;
@@ -231,6 +237,8 @@ export class Publishing implements PublisherEvents, ConfirmSink {
 
   #drop(): void {
     this.#envelope = null;
+    if (this.#gathered.length === 0) return;
+    this.#channel.link.claim(-this.#gathered.length);
     this.#gathered = EMPTY;
     this.#gatheredBytes = 0;
   }

@@ -180,6 +180,21 @@ test('a body longer than its header said closes the connection', () => {
   expect(said[0]).toMatch(/^0 connection\.close 501 FRAME_ERROR/);
 });
 
+test('bodies that are not complete are bounded, all channels together', () => {
+  const client = new Stage({ limits: { amqpPartialBytesMax: 300_000 } }).ready();
+  const names = [short(0), text(''), text('q'), octet(0)];
+  const start = (channel: number): Buffer =>
+    Buffer.concat([
+      method(channel, Method.BASIC_PUBLISH, ...names),
+      frame(2, channel, short(60), short(0), longlong(200_000), short(0)),
+      frame(3, channel, Buffer.alloc(100_000)),
+    ]);
+  client.ask(openChannel(2), declareQueue(1, 'q'));
+  expect(client.ask(start(1), frame(3, 1, Buffer.alloc(100_000)))).toEqual([]);
+  expect(client.ask(start(1))).toEqual([]);
+  expect(client.ask(start(2))[0]).toContain('0 connection.close 506 RESOURCE_ERROR');
+});
+
 test('publishes of one turn are confirmed with one ack', () => {
   const stage = new Stage();
   const client = stage.ready();
