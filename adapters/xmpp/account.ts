@@ -1,4 +1,6 @@
-/** A user of the gateway as XMPP sees it: the sessions, the inbox and the roster of one bare JID. */
+/**
+ * A user of the gateway as XMPP sees it: the sessions, the inbox and the roster of one bare JID.
+ */
 import type { Host } from './host.ts';
 import { Inbox } from './inbox.ts';
 import type { Jid } from './jid.ts';

@@ -1,4 +1,6 @@
-/** Accounts that are online, and the inboxes of those that are not (mapping, section 3: "a person"). */
+/**
+ * Accounts that are online, and the inboxes of those that are not (mapping, section 3: "a person").
+ */
 import { XMPP_EXCHANGE } from '../../core/address.ts';
 import { type Eventually, NO_ARGUMENTS } from '../../core/engine.ts';
 import { isPending } from '../../core/eventually.ts';

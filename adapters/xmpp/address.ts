@@ -6,7 +6,8 @@
  *     exchange amq.xmpp, a JID   the JID
  *     any other exchange x, key  x%key@exchanges.DOMAIN, both parts escaped
  *
- * An address that is no person of ours stands for nobody: a person's JID comes from `amq.xmpp` only.
+ * An address that is no person of ours stands for nobody: a person's JID comes from `amq.xmpp`
+ * only.
  */
 import { XMPP_EXCHANGE } from '../../core/address.ts';
 import type { Address } from '../../core/message.ts';
@@ -44,7 +45,10 @@ export function jidOfAddress(address: Address, domains: Domains): Jid | null {
   return localJid(`${escapeLocal(exchange)}%${escapeKey(routingKey)}`, domains.exchanges);
 }
 
-/** What publishing to a JID means; null where it is none of the gateway's places (then it is a person or a service). */
+/**
+ * What publishing to a JID means; null where it is none of the gateway's places (then it is a
+ * person or a service).
+ */
 export function addressOfJid(jid: Jid, domains: Domains): Address | null {
   if (jid.domain === domains.queues) {
     return jid.local === '' ? null : { exchange: '', routingKey: unescapeLocal(jid.local) };
@@ -59,8 +63,8 @@ export function addressOfJid(jid: Jid, domains: Domains): Address | null {
 }
 
 /**
- * The separator is the first `%` that is not followed by two hexadecimal digits; where there is none
- * (somebody wrote `logs%beef` by hand), the first `%`.
+ * The separator is the first `%` that is not followed by two hexadecimal digits; where there is
+ * none (somebody wrote `logs%beef` by hand), the first `%`.
  */
 function exchangeAddress(local: string): Address | null {
   if (local === '') return null;

@@ -1,6 +1,6 @@
 /**
- * An external component (XEP-0114): a stream in the name of one domain, opened with a shared secret;
- * everything for that domain goes to it, and it may send in the name of everybody there.
+ * An external component (XEP-0114): a stream in the name of one domain, opened with a shared
+ * secret; everything for that domain goes to it, and it may send in the name of everybody there.
  */
 import { createHash } from 'node:crypto';
 import { SYSTEM } from '../../core/auth.ts';

@@ -1,9 +1,9 @@
 /**
  * Stanza trees: the element type of `@xmpp/xml`, with strict accessors and our own serializer.
  *
- * The three content namespaces (RFC 6120 4.8.3: `jabber:client` and its likes) are written '' here and
- * stand as no `xmlns` at all in a tree, so that a stanza moves between TCP, WebSocket and component
- * streams without being touched.
+ * The three content namespaces (RFC 6120 4.8.3: `jabber:client` and its likes) are written '' here
+ * and stand as no `xmlns` at all in a tree, so that a stanza moves between TCP, WebSocket and
+ * component streams without being touched.
  */
 import { type Attributes, Element } from '@xmpp/xml';
 
@@ -11,7 +11,10 @@ export { type Attributes, Element };
 
 const CONTENT_NAMESPACES = new Set(['jabber:client', 'jabber:server', 'jabber:component:accept']);
 
-/** An element in content's own namespace, or in the one that `attributes.xmlns` names. Nulls are left out. */
+/**
+ * An element in content's own namespace, or in the one that `attributes.xmlns` names. Nulls are
+ * left out.
+ */
 export function element(
   name: string,
   attributes: Attributes = {},
@@ -130,7 +133,10 @@ const TEXT_ESCAPES: Readonly<Record<string, string>> = {
   '\r': '&#xD;',
 };
 
-/** Character data. A carriage return is written as a reference, or the reader would take it for a newline (XML 2.11). */
+/**
+ * Character data. A carriage return is written as a reference, or the reader would take it for a
+ * newline (XML 2.11).
+ */
 export function escapeText(text: string): string {
   return /[&<>\r]/.test(text) ? text.replace(/[&<>\r]/g, (c) => TEXT_ESCAPES[c] ?? c) : text;
 }

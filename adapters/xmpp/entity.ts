@@ -1,4 +1,6 @@
-/** Whoever is connected and may send stanzas: a client's resource, or a component for its domain. */
+/**
+ * Whoever is connected and may send stanzas: a client's resource, or a component for its domain.
+ */
 import type { Session, Subscription } from '../../core/engine.ts';
 import type { Message } from '../../core/message.ts';
 import type { Element } from './element.ts';

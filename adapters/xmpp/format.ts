@@ -3,9 +3,10 @@
  *
  *     native = FROM "\\n" ATTRIBUTES ">" CHILDREN
  *
- * is the stanza `<message from=… to=…ATTRIBUTES>CHILDREN</message>` with its addresses cut out: FROM is
- * the escaped sender, empty where the message came from another protocol. A stanza leaves with three
- * writes, its content untouched. The body is inside CHILDREN too, as `<body>` or `<payload>`.
+ * is the stanza `<message from=… to=…ATTRIBUTES>CHILDREN</message>` with its addresses cut out:
+ * FROM is the escaped sender, empty where the message came from another protocol. A stanza leaves
+ * with three writes, its content untouched. The body is inside CHILDREN too, as `<body>` or
+ * `<payload>`.
  */
 import { XMPP_EXCHANGE } from '../../core/address.ts';
 import {
@@ -140,7 +141,10 @@ export class XmppFormat implements Format {
     return addressOfJid(jid, this.#domains) ?? { exchange: XMPP_EXCHANGE, routingKey: jid.full };
   }
 
-  /** An account's name, which its login vouches for: a header of the client's own counts for nothing. */
+  /**
+   * An account's name, which its login vouches for: a header of the client's own counts for
+   * nothing.
+   */
   #userId(from: string): string | undefined {
     const jid = from === '' ? null : parseJid(from);
     if (jid === null || jid.domain !== this.#domains.host || jid.local === '') return undefined;
@@ -210,7 +214,9 @@ function userHeaders(stanza: Element, shim: readonly ShimHeader[]): Headers {
   return fromStrings(texts);
 }
 
-/** A header `subject` shows as the stanza's subject; where it stood among the others stays in SHIM. */
+/**
+ * A header `subject` shows as the stanza's subject; where it stood among the others stays in SHIM.
+ */
 function subjectOf(headers: Headers): Element[] {
   const first = headers.find(([name]) => name === 'subject');
   const text = first?.[1];
@@ -254,7 +260,8 @@ function writeBody(stanza: Element, message: Message): void {
   if (isText(message)) {
     const text = message.body.toString('utf8');
     if (isLegalText(text)) {
-      // No body at all is a message with nothing to show; an empty one of another protocol stays one.
+      // No body at all is a message with nothing to show; an empty one of another protocol stays
+      // one.
       stanza.append(element('body', {}, ...(text === '' ? [] : [text])));
       return;
     }

@@ -1,13 +1,15 @@
 /**
- * Cuts a byte stream into the pieces of an XMPP stream without reading more of the XML than it must:
+ * Cuts a byte stream into the pieces of an XMPP stream without reading more of the XML than it
+ * must:
  *
  *     [<?xml …?>] <stream:stream …>   header      (not on a framed transport, RFC 7395)
  *       white space                   keep-alive
  *       <message>…</message>          element
  *     </stream:stream>                footer
  *
- * Only the state of the scan and the bytes of an unfinished piece are kept between chunks, bounded by
- * `bytesMax`. The tokenizer checks what is inside; the framer is only sure of where an element ends.
+ * Only the state of the scan and the bytes of an unfinished piece are kept between chunks, bounded
+ * by `bytesMax`. The tokenizer checks what is inside; the framer is only sure of where an element
+ * ends.
  */
 import { isUtf8 } from 'node:buffer';
 import { XmlError } from './tokenizer.ts';

@@ -1,6 +1,7 @@
 /**
- * The inbox queue of an account: what was sent to its bare JID, by whatever protocol. It is consumed
- * while a resource is there that takes messages; otherwise it is the offline storage (XEP-0160).
+ * The inbox queue of an account: what was sent to its bare JID, by whatever protocol. It is
+ * consumed while a resource is there that takes messages; otherwise it is the offline storage
+ * (XEP-0160).
  */
 import {
   type Consumer,

@@ -1,6 +1,6 @@
 /**
- * Message stanzas to and from people (RFC 6121 8.5). They all pass the exchange `amq.xmpp`, so other
- * protocols see and send them; this decides which go there, and who gets what comes back.
+ * Message stanzas to and from people (RFC 6121 8.5). They all pass the exchange `amq.xmpp`, so
+ * other protocols see and send them; this decides which go there, and who gets what comes back.
  *
  *     to           nobody reachable            reachable
  *     full, there                              that resource
@@ -173,7 +173,10 @@ export class Messages {
     sender.publish(message, stanza, true, unrouted ?? refuse);
   }
 
-  /** What a resource was sent and did not acknowledge goes to the person instead (XEP-0198 section 5). */
+  /**
+   * What a resource was sent and did not acknowledge goes to the person instead (XEP-0198 section
+   * 5).
+   */
   #handBack(account: Account, message: Message): void {
     const { jid } = account;
     after(
@@ -214,7 +217,10 @@ export class Messages {
   }
 }
 
-/** One delivery that several resources get: the first acknowledgement counts; without any it goes back. */
+/**
+ * One delivery that several resources get: the first acknowledgement counts; without any it goes
+ * back.
+ */
 class Handover implements Receipt {
   readonly #delivery: Delivery;
   #outstanding: number;

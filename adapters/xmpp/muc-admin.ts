@@ -1,10 +1,13 @@
-/** Administration of a chat room: roles and affiliations (XEP-0045 8, 9), configuration and end (10). */
+/**
+ * Administration of a chat room: roles and affiliations (XEP-0045 8, 9), configuration and end
+ * (10).
+ */
 import { childOf, childrenOf, childText, type Element, element, firstElement } from './element.ts';
 import { submitted } from './form.ts';
 import { bareOf, type Jid, parseJid } from './jid.ts';
-import { type Muc, roleFor } from './muc.ts';
+import type { Muc } from './muc.ts';
 import { applyConfig, configForm } from './muc-config.ts';
-import type { Affiliation, Occupant, Role, Room } from './muc-room.ts';
+import { type Affiliation, type Occupant, type Role, type Room, roleFor } from './muc-room.ts';
 import { NS } from './namespaces.ts';
 import { type Condition, errorReply, resultReply } from './stanza-error.ts';
 

@@ -251,7 +251,9 @@ export class Room {
     );
   }
 
-  /** Who said it: an occupant, else whoever the message names, never under an occupant's nickname. */
+  /**
+   * Who said it: an occupant, else whoever the message names, never under an occupant's nickname.
+   */
   #nickOf(message: Message): string {
     const written =
       message.format === this.#host.format ? senderOf(message.native, this.#host.format) : '';
@@ -350,4 +352,11 @@ export class Room {
   #send(to: Occupant, stanza: Element): void {
     to.entity.send(wireOf(stanza), null);
   }
+}
+
+/** XEP-0045 5.1.2. */
+export function roleFor(room: Room, jid: Jid): Role {
+  const affiliation = room.affiliation(jid);
+  if (affiliation === 'owner' || affiliation === 'admin') return 'moderator';
+  return room.config.moderated && affiliation === 'none' ? 'visitor' : 'participant';
 }

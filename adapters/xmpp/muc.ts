@@ -1,4 +1,7 @@
-/** Chat rooms at `rooms.DOMAIN` (XEP-0045): entering, speaking, leaving; administration is in `muc-admin.ts`. */
+/**
+ * Chat rooms at `rooms.DOMAIN` (XEP-0045): entering, speaking, leaving; administration is in
+ * `muc-admin.ts`.
+ */
 import { NO_ARGUMENTS } from '../../core/engine.ts';
 import { BrokerError } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
@@ -19,13 +22,7 @@ import { bareOf, type Jid, parseJid, withResource } from './jid.ts';
 import { JsonTable } from './json-table.ts';
 import { adminRequest, ownerRequest } from './muc-admin.ts';
 import { roomFeatures, roomInfo } from './muc-config.ts';
-import {
-  type HistoryRequest,
-  type Occupant,
-  type Role,
-  Room,
-  type StoredRoom,
-} from './muc-room.ts';
+import { type HistoryRequest, type Occupant, Room, roleFor, type StoredRoom } from './muc-room.ts';
 import { NS } from './namespaces.ts';
 import { type Condition, conditionOf, errorReply, resultReply } from './stanza-error.ts';
 import { wireOf } from './wire.ts';
@@ -164,7 +161,9 @@ export class Muc implements Service {
     this.#declare(sender, room, () => room.open(listening, failed), failed);
   }
 
-  /** With the permissions of whoever enters: configure to make the room, read to hear what is said. */
+  /**
+   * With the permissions of whoever enters: configure to make the room, read to hear what is said.
+   */
   #declare(sender: Entity, room: Room, done: () => void, failed: (error: unknown) => void): void {
     if (!this.#host.allows(sender.engine, 'read', room.exchange)) {
       failed(new BrokerError('access-refused', `read access to ${room.exchange} refused`));
@@ -411,13 +410,6 @@ export class Muc implements Service {
   #bounce(sender: Entity, stanza: Element, condition: Condition): void {
     this.#host.router.bounce(sender, stanza, condition);
   }
-}
-
-/** XEP-0045 5.1.2. */
-export function roleFor(room: Room, jid: Jid): Role {
-  const affiliation = room.affiliation(jid);
-  if (affiliation === 'owner' || affiliation === 'admin') return 'moderator';
-  return room.config.moderated && affiliation === 'none' ? 'visitor' : 'participant';
 }
 
 /** XEP-0045 7.2.14. */

@@ -1,4 +1,6 @@
-/** XML namespaces by short name; '' in this adapter's trees is the content namespace (`element.ts`). */
+/**
+ * XML namespaces by short name; '' in this adapter's trees is the content namespace (`element.ts`).
+ */
 export const NS = {
   CLIENT: 'jabber:client',
   COMPONENT: 'jabber:component:accept',

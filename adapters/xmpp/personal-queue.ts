@@ -1,4 +1,7 @@
-/** The queue of one resource: what anybody sends to its full JID (mapping, section 3). It lives as long as the session. */
+/**
+ * The queue of one resource: what anybody sends to its full JID (mapping, section 3). It lives as
+ * long as the session.
+ */
 import { XMPP_EXCHANGE } from '../../core/address.ts';
 import {
   type Consumer,

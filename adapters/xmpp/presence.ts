@@ -1,4 +1,7 @@
-/** Presence of one resource (RFC 6121 4): what it said last, who is told, and who is told that it left. */
+/**
+ * Presence of one resource (RFC 6121 4): what it said last, who is told, and who is told that it
+ * left.
+ */
 import { childText, type Element, element, withAttributes } from './element.ts';
 import type { Host } from './host.ts';
 import { type Jid, makeJid, parseJid } from './jid.ts';

@@ -1,7 +1,7 @@
 /**
  * Items of pubsub nodes as messages, and back (mapping, section 4). An item that holds
- * `<message xmlns='jabber:client'>` is that message; any other payload is a body of that XML with the
- * content type `application/xml`, and goes out again as the element it was.
+ * `<message xmlns='jabber:client'>` is that message; any other payload is a body of that XML with
+ * the content type `application/xml`, and goes out again as the element it was.
  */
 import type { Message } from '../../core/message.ts';
 import { childOf, Element, element, elementsOf, is, serialize, standalone } from './element.ts';

@@ -1,4 +1,7 @@
-/** What the pubsub service has: its features, and one's own subscriptions and affiliations (XEP-0060 5). */
+/**
+ * What the pubsub service has: its features, and one's own subscriptions and affiliations (XEP-0060
+ * 5).
+ */
 import { infoResult } from './disco.ts';
 import { type Element, element } from './element.ts';
 import { NS } from './namespaces.ts';

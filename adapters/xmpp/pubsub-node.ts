@@ -1,4 +1,6 @@
-/** One pubsub node (XEP-0060): a topic of `amq.topic` with subscribers, rights and a configuration. */
+/**
+ * One pubsub node (XEP-0060): a topic of `amq.topic` with subscribers, rights and a configuration.
+ */
 import { topicToKey } from '../../core/address.ts';
 import type { Element } from './element.ts';
 import { type Field, flag, form } from './form.ts';
@@ -133,7 +135,10 @@ function lastItem(config: NodeConfig): string {
   return config.sendLast ? 'on_sub' : 'never';
 }
 
-/** Takes over what was filled in. False where a value is not possible: what is not kept is not promised. */
+/**
+ * Takes over what was filled in. False where a value is not possible: what is not kept is not
+ * promised.
+ */
 export function applyNodeForm(config: NodeConfig, values: ReadonlyMap<string, string>): boolean {
   const value = (name: string): string | undefined => values.get(`pubsub#${name}`);
   const flagOr = (name: string, otherwise: boolean): boolean => {

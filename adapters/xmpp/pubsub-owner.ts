@@ -1,4 +1,7 @@
-/** What an owner may ask of a node (XEP-0060 8): configuration, affiliations, subscribers, purge, end. */
+/**
+ * What an owner may ask of a node (XEP-0060 8): configuration, affiliations, subscribers, purge,
+ * end.
+ */
 import { childrenOf, type Element, element, firstElement, localName } from './element.ts';
 import { submitted } from './form.ts';
 import { parseJid } from './jid.ts';

@@ -1,7 +1,8 @@
 /**
  * Pubsub at `pubsub.DOMAIN` (XEP-0060). A node `a/b` is the topic `a/b`, key `a.b` of `amq.topic`:
- * publishing an item publishes there, retained where the node keeps items, and whatever any protocol
- * publishes there is an event to the node's subscribers. Owner requests are in `pubsub-owner.ts`.
+ * publishing an item publishes there, retained where the node keeps items, and whatever any
+ * protocol publishes there is an event to the node's subscribers. Owner requests are in
+ * `pubsub-owner.ts`.
  */
 import { type Consumer, type Delivery, NO_ARGUMENTS } from '../../core/engine.ts';
 import { type BrokerError, reasonOf } from '../../core/errors.ts';
@@ -253,7 +254,9 @@ export class Pubsub implements Service, Consumer {
     }
   }
 
-  /** A new node takes the options as its configuration (XEP-0060 7.1.5); an old one must have it. */
+  /**
+   * A new node takes the options as its configuration (XEP-0060 7.1.5); an old one must have it.
+   */
   #precondition(node: PubsubNode, wanted: ReadonlyMap<string, string>): boolean {
     const probe = { ...node.config };
     if (!applyNodeForm(probe, wanted)) return false;

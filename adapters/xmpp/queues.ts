@@ -1,10 +1,11 @@
 /**
- * Queues and exchanges as addresses (mapping, section 3): `q@queues.DOMAIN`, `x%key@exchanges.DOMAIN`.
+ * Queues and exchanges as addresses (mapping, section 3): `q@queues.DOMAIN`,
+ * `x%key@exchanges.DOMAIN`.
  *
  * A message to one is published there. Available presence sent to one (or `subscribe`) consumes it,
- * competitively for a queue, through a queue of one's own for an exchange; unavailable presence ends
- * that. Deliveries come from the place's JID; where the message wants an answer, the resource of that
- * JID spells where to, and a message sent there goes there.
+ * competitively for a queue, through a queue of one's own for an exchange; unavailable presence
+ * ends that. Deliveries come from the place's JID; where the message wants an answer, the resource
+ * of that JID spells where to, and a message sent there goes there.
  */
 import {
   type Consumer,

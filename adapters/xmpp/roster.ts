@@ -1,4 +1,7 @@
-/** Roster of one account (RFC 6121 2): contacts, what is subscribed, and requests that wait for an answer. */
+/**
+ * Roster of one account (RFC 6121 2): contacts, what is subscribed, and requests that wait for an
+ * answer.
+ */
 import { type Element, element } from './element.ts';
 import type { Host } from './host.ts';
 import { NS } from './namespaces.ts';

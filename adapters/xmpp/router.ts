@@ -2,8 +2,8 @@
  * Where a stanza goes (RFC 6120 10): to a person of the host's domain, the host itself, one of the
  * gateway's services, or a component. There are no other servers.
  *
- * The host's own address with a resource stands for the address that the resource spells: so a person
- * can answer what came from there (`Messages.senderOf`).
+ * The host's own address with a resource stands for the address that the resource spells: so a
+ * person can answer what came from there (`Messages.senderOf`).
  */
 import { after } from '../../core/eventually.ts';
 import { type Element, elementsOf, localName } from './element.ts';

@@ -11,7 +11,9 @@ export interface ScramStart {
   readonly bare: string;
 }
 
-/** RFC 5802 section 7; null where it is not of that form. `p=` (channel binding) was not offered. */
+/**
+ * RFC 5802 section 7; null where it is not of that form. `p=` (channel binding) was not offered.
+ */
 export function parseClientFirst(text: string): ScramStart | null {
   const found = /^([ny],(?:a=([^,]+))?,)(n=([^,]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?)$/s.exec(text);
   if (found === null) return null;

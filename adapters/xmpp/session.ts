@@ -1,6 +1,6 @@
 /**
- * A client's resource from bind to its end (RFC 6120 7): it outlives its connection while XEP-0198 may
- * resume it.
+ * A client's resource from bind to its end (RFC 6120 7): it outlives its connection while XEP-0198
+ * may resume it.
  *
  *     ATTACHED ──connection lost, resumable──► DETACHED ──resume──► ATTACHED
  *        └──── </stream>, conflict, not resumable ──► ended ◄── time out ──┘

@@ -49,7 +49,9 @@ export interface ErrorDetail {
   readonly specific?: Element | undefined;
 }
 
-/** Whether the stanza may be answered with an error at all (RFC 6120 8.3.1: no errors about errors). */
+/**
+ * Whether the stanza may be answered with an error at all (RFC 6120 8.3.1: no errors about errors).
+ */
 export function isAnswerable(stanza: Element): boolean {
   const { type } = stanza.attrs;
   return type !== 'error' && !(localName(stanza) === 'iq' && type === 'result');

@@ -1,6 +1,6 @@
 /**
- * XEP-0198 counters of one session: what the client has not acknowledged, kept for resending, and how
- * much of its own may be acknowledged. Counters wrap at 2^32.
+ * XEP-0198 counters of one session: what the client has not acknowledged, kept for resending, and
+ * how much of its own may be acknowledged. Counters wrap at 2^32.
  */
 import type { Receipt, Wire } from './wire.ts';
 

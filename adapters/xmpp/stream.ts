@@ -207,7 +207,9 @@ export class XmlStream implements FrameHandler {
     this.#transport.end();
   }
 
-  /** RFC 6120 4.9.1.1: an error ends the stream; before a header was answered, one is sent first. */
+  /**
+   * RFC 6120 4.9.1.1: an error ends the stream; before a header was answered, one is sent first.
+   */
   fail(condition: StreamCondition, reason: string): void {
     if (this.#ended) return;
     if (!this.#replied) this.#writeHeader(this.#id(), this.#host, undefined, true);

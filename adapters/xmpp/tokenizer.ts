@@ -1,8 +1,8 @@
 /**
  * Text of one XML element to a tree, as strict as RFC 6120 11 asks: no document type, comment or
- * processing instruction, no entities but the five predefined ones, namespaces well-formed. The framer
- * has found the element's end before; whatever does not fit is an `XmlError` that names the stream
- * error to send.
+ * processing instruction, no entities but the five predefined ones, namespaces well-formed. The
+ * framer has found the element's end before; whatever does not fit is an `XmlError` that names the
+ * stream error to send.
  */
 import { Element } from './element.ts';
 
@@ -49,7 +49,10 @@ const PREDEFINED: Readonly<Record<string, string>> = {
   apos: "'",
 };
 
-/** A whole element. Prefixes that it uses and `outer` binds are declared on it, so that it stands alone. */
+/**
+ * A whole element. Prefixes that it uses and `outer` binds are declared on it, so that it stands
+ * alone.
+ */
 export function parseElement(text: string, outer: Prefixes): Element {
   const tokenizer = new Tokenizer(text, outer);
   return tokenizer.document();
@@ -245,7 +248,8 @@ function references(raw: string): string {
     ENTITY.lastIndex = from;
     const found = ENTITY.exec(raw);
     if (found === null) {
-      // RFC 6120 11.1: a reference to an entity of one's own is restricted, anything else is broken.
+      // RFC 6120 11.1: a reference to an entity of one's own is restricted, anything else is
+      // broken.
       throw /^&[A-Za-z_]/.test(raw.slice(from, from + 2))
         ? restricted('entity reference')
         : malformed('character reference');

@@ -5,10 +5,16 @@ import { type Element, element, escapeAttribute, serialize } from './element.ts'
 import type { XmppFormat } from './format.ts';
 import { NS } from './namespaces.ts';
 
-/** Pieces of one serialized stanza. The first is text that begins `<name `, without an `xmlns` of its own. */
+/**
+ * Pieces of one serialized stanza. The first is text that begins `<name `, without an `xmlns` of
+ * its own.
+ */
 export type Wire = readonly [string, ...(string | Buffer)[]];
 
-/** Told exactly once what became of a stanza: XEP-0198's acknowledgement, or the write where there is none. */
+/**
+ * Told exactly once what became of a stanza: XEP-0198's acknowledgement, or the write where there
+ * is none.
+ */
 export interface Receipt {
   acknowledged(): void;
   /** The session ended before the client acknowledged it. */
