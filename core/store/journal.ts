@@ -181,6 +181,7 @@ export class Journal {
   #encodePut(writer: RecordWriter, put: Put, start: number): void {
     const from = writer.length;
     writer.begin(RecordType.MESSAGE);
+    writer.u8(put.message.durable ? 1 : 0);
     writer.u16(put.targets.size);
     for (const [target, position] of put.targets) {
       writer.u32(target.id);

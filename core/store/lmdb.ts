@@ -136,7 +136,7 @@ export class LmdbStore implements Store {
       this.#options.log.error(where, 'a stored message is damaged: passed over, left where it is');
       return null;
     }
-    const reader = new RecordReader(bytes, RECORD_HEAD_BYTES + 1);
+    const reader = new RecordReader(bytes, RECORD_HEAD_BYTES + 1 + 1);
     for (let targets = reader.u16(); targets > 0; targets--) reader.raw(4 + 8);
     return readMessage(reader, this.#options.formats);
   }

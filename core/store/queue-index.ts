@@ -5,6 +5,8 @@
 const BLOCK_POSITIONS = 1024;
 /** Numbers for one message: segment (0: none), offset, length. */
 const STRIDE = 3;
+/** In the length: the message is not durable, and forgotten by a restart. */
+const TRANSIENT = 2 ** 31;
 
 export interface Location {
   readonly segment: number;
@@ -27,7 +29,7 @@ export class QueueIndex {
     return this.#count;
   }
 
-  set(position: number, segment: number, offset: number, length: number): void {
+  set(position: number, segment: number, offset: number, length: number, transient: boolean): void {
     const base = baseOf(position);
     let block = this.#blocks.get(base);
     if (block === undefined) {
@@ -42,7 +44,7 @@ export class QueueIndex {
     }
     block.cells[at] = segment;
     block.cells[at + 1] = offset;
-    block.cells[at + 2] = length;
+    block.cells[at + 2] = length + (transient ? TRANSIENT : 0);
     this.#dirty.add(base);
   }
 
@@ -101,10 +103,14 @@ export class QueueIndex {
     for (let at = 0; at < cells.length; at += STRIDE) {
       const segment = cells[at] ?? 0;
       if (segment === 0) continue;
+      if ((cells[at + 2] ?? 0) >= TRANSIENT) {
+        cells[at] = 0;
+        continue;
+      }
       live++;
       found(segment);
     }
-    this.#blocks.set(base, { cells, live });
+    if (live > 0) this.#blocks.set(base, { cells, live });
     this.#count += live;
   }
 
@@ -132,5 +138,7 @@ function grown(cells: Uint32Array, at: number): Uint32Array {
 
 function locationAt(cells: Uint32Array, at: number): Location | null {
   const segment = cells[at] ?? 0;
-  return segment === 0 ? null : { segment, offset: cells[at + 1] ?? 0, length: cells[at + 2] ?? 0 };
+  return segment === 0
+    ? null
+    : { segment, offset: cells[at + 1] ?? 0, length: (cells[at + 2] ?? 0) % TRANSIENT };
 }

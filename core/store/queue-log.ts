@@ -139,7 +139,7 @@ export class JournalQueueLog implements QueueLog, Target {
     const put = this.#open.get(position);
     this.#open.delete(position);
     if (put !== undefined) this.#unsafe.set(position, put.message);
-    this.index.set(position, segment, offset, length);
+    this.index.set(position, segment, offset, length, put?.message.durable === false);
     this.#parts.counted(segment, 1);
   }
 

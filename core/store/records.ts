@@ -2,7 +2,7 @@
  * The journal's records on disk, format version 1.
  *
  *     record  = length u32 · crc32 u32 · type u8 · payload        length and crc cover type and payload
- *     MESSAGE = count u16 · count × (queue u32 · position f64) · message
+ *     MESSAGE = durable u8 · count u16 · count × (queue u32 · position f64) · message
  *     REMOVED = queue u32 · count u32 · count × (first position f64 · number u32)
  *     LENT    = queue u32 · position f64                          delivered at least up to here
  *     QUEUE   = queue u32 · name                                  a log begins

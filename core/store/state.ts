@@ -114,12 +114,15 @@ export class StoreState {
   }
 
   #applyMessage(reader: RecordReader, { segment, offset, length }: Location): void {
+    // What was only there for want of memory does not survive the process.
+    const durable = reader.u8() === 1;
     for (let left = reader.u16(); left > 0; left--) {
       const log = this.#logsById.get(reader.u32());
       const position = reader.f64();
       if (log === undefined) continue;
-      log.index.set(position, segment, offset, length);
       log.last = Math.max(log.last, position);
+      if (!durable) continue;
+      log.index.set(position, segment, offset, length, false);
       this.#count(segment, 1);
     }
   }
