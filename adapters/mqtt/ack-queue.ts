@@ -1,6 +1,6 @@
 /**
- * Publishes that wait for their fate. Fates come in any order; acknowledgements leave in the order of
- * the publishes [MQTT-4.6.0-2, MQTT-4.6.0-3]. Tags count up from 1.
+ * Publishes that wait for their fate. Fates come in any order; acknowledgements leave in the order
+ * of the publishes [MQTT-4.6.0-2, MQTT-4.6.0-3]. Tags count up from 1.
  */
 const WAITING = -1;
 /** From here on the settled front is cut off the lists. */

@@ -149,7 +149,10 @@ export class MqttConnection implements Connection, SessionLink {
     this.#disconnect(Reason.SHUTTING_DOWN, 'the broker is stopping');
   }
 
-  /** Ends the connection if its client was silent for one and a half times its keep-alive [MQTT-3.1.2-24]. */
+  /**
+   * Ends the connection if its client was silent for one and a half times its keep-alive
+   * [MQTT-3.1.2-24].
+   */
   checkSilence(now: number): void {
     if (this.#silenceMaxMs === 0 || now - this.#heardAt <= this.#silenceMaxMs) return;
     if (this.#waiting > 0 || this.#inbox?.holding) {
@@ -284,7 +287,8 @@ export class MqttConnection implements Connection, SessionLink {
     const { vhost } = engine;
     if (will !== null) this.#will = { vhost, principal, fields: will };
     const identity = { vhost, clientId: terms.clientId, user: principal.name };
-    const { session, present } = sessions.acquire(identity, clean, terms.sessionExpirySeconds);
+    const acquired = sessions.acquire(identity, clean, terms.sessionExpirySeconds);
+    const { session, present, ready } = acquired;
     this.#session = session;
     this.#silenceMaxMs = terms.keepAliveSeconds * 1500;
     this.#framer.maxBytes = grants.packetBytesMax;
@@ -306,7 +310,7 @@ export class MqttConnection implements Connection, SessionLink {
     });
     output.write(acceptance(packet, terms, grants, present));
     this.#await(
-      () => session.attach(this),
+      () => chain(ready, () => session.attach(this)),
       () => {},
     );
   }
@@ -472,7 +476,9 @@ export class MqttConnection implements Connection, SessionLink {
     this.#transport.end();
   }
 
-  /** Once: the session goes on or ends by itself, everything else of this connection is given back. */
+  /**
+   * Once: the session goes on or ends by itself, everything else of this connection is given back.
+   */
   #finish(will: Will | null): void {
     if (this.#state === State.CLOSED) return;
     this.#state = State.CLOSED;

@@ -1,6 +1,7 @@
 /**
- * Decodes the packets that a client may send, for MQTT 3.1, 3.1.1 and 5. Every normative statement on
- * their form is checked; what breaks one throws `Violation` with the reason that MQTT 5 has for it.
+ * Decodes the packets that a client may send, for MQTT 3.1, 3.1.1 and 5. Every normative statement
+ * on their form is checked; what breaks one throws `Violation` with the reason that MQTT 5 has for
+ * it.
  */
 import { FieldReader, malformed, protocolError } from './field-reader.ts';
 import { PropertySkimmer, RETAIN_FLAG } from './native.ts';
@@ -75,7 +76,10 @@ export function decodePublish(
 
 const NAMES: Readonly<Record<string, readonly number[]>> = { MQIsdp: [3], MQTT: [4, 5] };
 
-/** Throws `Violation`; with UNSUPPORTED_VERSION where the protocol is MQTT in a version that is not ours. */
+/**
+ * Throws `Violation`; with UNSUPPORTED_VERSION where the protocol is MQTT in a version that is not
+ * ours.
+ */
 export function decodeConnect(bytes: Buffer, start: number, end: number): ConnectPacket {
   const reader = new FieldReader(bytes, start, end);
   const name = reader.text();

@@ -2,8 +2,9 @@
  * The `mqtt` format: native bytes (native.ts) ↔ the neutral view.
  *
  * What MQTT 5 has no property for travels as user properties under fixed names (`message-id`,
- * `content-encoding`, …); a user header that has one of these names is prefixed `x-user-`, and loses
- * the prefix on the way back. Typed headers are written as text with `x-header-types` beside them.
+ * `content-encoding`, …); a user header that has one of these names is prefixed `x-user-`, and
+ * loses the prefix on the way back. Typed headers are written as text with `x-header-types` beside
+ * them.
  */
 import {
   correlationFrom,
@@ -17,7 +18,9 @@ import { propertiesStart, QOS_MASK, RETAIN_FLAG, USER_FLAG, V5_FLAG } from './na
 import { Property } from './property.ts';
 import { addressToTopic, topicToAddress } from './topic.ts';
 
-/** What `write` answers where MQTT cannot carry the message: text over 65,535 bytes or with U+0000. */
+/**
+ * What `write` answers where MQTT cannot carry the message: text over 65,535 bytes or with U+0000.
+ */
 export const INEXPRESSIBLE = Buffer.alloc(0);
 
 const TEXT_BYTES_MAX = 65_535;
@@ -100,7 +103,10 @@ export class MqttFormat implements Format {
     }
   }
 
-  /** A message of our own that the broker has notes on: its bytes, and the notes as user properties. */
+  /**
+   * A message of our own that the broker has notes on: its bytes, and the notes as user
+   * properties.
+   */
   #annotate(message: Message): Buffer {
     const native = message.native;
     const trail = message.trail;
@@ -115,7 +121,9 @@ export class MqttFormat implements Format {
   }
 }
 
-/** Moves what stands for a neutral property out of the headers; what does not fit its form stays. */
+/**
+ * Moves what stands for a neutral property out of the headers; what does not fit its form stays.
+ */
 function takeNeutral(headers: Headers, properties: Properties, verified: boolean): Headers {
   if (!headers.some(([name]) => RESERVED.test(name))) return headers;
   return headers
@@ -216,7 +224,9 @@ class PropertyWriter {
   }
 }
 
-/** The QoS that a message was published with; of other protocols' messages, 1 where it is durable. */
+/**
+ * The QoS that a message was published with; of other protocols' messages, 1 where it is durable.
+ */
 export function publishedQos(message: Message, format: Format): 0 | 1 | 2 {
   if (message.format === format) return ((message.native[0] ?? 0) & QOS_MASK) as 0 | 1 | 2;
   return message.durable ? 1 : 0;

@@ -1,7 +1,7 @@
 /**
- * Cuts a stream of bytes into MQTT packets without copying those that came whole. A declared length is
- * checked against the limit before anything is kept for it; what is kept grows by doubling, so a large
- * packet in small chunks is copied at most twice.
+ * Cuts a stream of bytes into MQTT packets without copying those that came whole. A declared length
+ * is checked against the limit before anything is kept for it; what is kept grows by doubling, so a
+ * large packet in small chunks is copied at most twice.
  */
 import { malformed, protocolError } from './field-reader.ts';
 import { Reason, Violation } from './reason.ts';
@@ -103,7 +103,9 @@ export class PacketFramer {
     return true;
   }
 
-  /** Moves what is left to a block of our own, with room for `more` bytes or for the whole packet. */
+  /**
+   * Moves what is left to a block of our own, with room for `more` bytes or for the whole packet.
+   */
   #grow(more: number): void {
     const pending = this.#filled - this.#offset;
     const needed = pending + more;

@@ -1,4 +1,6 @@
-/** From CONNECT to logged in: who the client is, what it is granted, and the CONNACK that says so. */
+/**
+ * From CONNECT to logged in: who the client is, what it is granted, and the CONNACK that says so.
+ */
 import type { Principal } from '../../core/auth.ts';
 import type { Session as EngineSession, Eventually, Peer } from '../../core/engine.ts';
 import { BrokerError } from '../../core/errors.ts';

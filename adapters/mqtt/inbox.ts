@@ -1,6 +1,6 @@
 /**
- * What one client publishes: topics and their aliases, the message, QoS 2 without duplicates, and the
- * acknowledgement once the engine has told the message's fate.
+ * What one client publishes: topics and their aliases, the message, QoS 2 without duplicates, and
+ * the acknowledgement once the engine has told the message's fate.
  */
 import type { Clock } from '../../core/clock.ts';
 import { type Session as EngineSession, Fate, type Publisher } from '../../core/engine.ts';

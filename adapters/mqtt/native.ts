@@ -3,10 +3,10 @@
  *
  *   flags | [publisher: 8 bytes, where bit 3 says so] | MQTT 5 properties as published
  *
- * flags: bits 0-1 the QoS, bit 2 RETAIN, bit 3 the publisher's session is named (No Local), bit 4 the
- * user property `user-id` is the publisher's own name, bit 7 published with MQTT 5. Of the properties,
- * those that concern one hop only are left out: Topic Alias, Message Expiry Interval (the message
- * knows when it expires), Will Delay Interval.
+ * flags: bits 0-1 the QoS, bit 2 RETAIN, bit 3 the publisher's session is named (No Local), bit 4
+ * the user property `user-id` is the publisher's own name, bit 7 published with MQTT 5. Of the
+ * properties, those that concern one hop only are left out: Topic Alias, Message Expiry Interval
+ * (the message knows when it expires), Will Delay Interval.
  */
 import { FieldReader, malformed, protocolError } from './field-reader.ts';
 import { Property } from './property.ts';

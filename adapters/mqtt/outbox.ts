@@ -5,8 +5,8 @@
  *   QoS 1:  SENT ── PUBACK ──▶ done
  *   QoS 2:  SENT ── PUBREC ──▶ RELEASED (PUBREL sent) ── PUBCOMP ──▶ done
  *
- * Each packet in flight has one place of the window (`credit`), until done; a delivery is settled at
- * PUBACK or PUBREC, when it is the client's. Last values that a subscription asked for wait in a
+ * Each packet in flight has one place of the window (`credit`), until done; a delivery is settled
+ * at PUBACK or PUBREC, when it is the client's. Last values that a subscription asked for wait in a
  * backlog of their own, and take the places that fall free first.
  */
 import { Credit, type Delivery, Outcome } from '../../core/engine.ts';
@@ -94,7 +94,10 @@ export class Outbox {
     }
   }
 
-  /** A connection has come: what is in flight is sent again in its order [MQTT-4.4.0-1, MQTT-4.6.0-1]. */
+  /**
+   * A connection has come: what is in flight is sent again in its order [MQTT-4.4.0-1,
+   * MQTT-4.6.0-1].
+   */
   attach(link: OutboxLink, receiveMaximum: number): void {
     this.#link = link;
     this.#window = 0;
@@ -125,7 +128,9 @@ export class Outbox {
     for (const outgoing of returned) outgoing.delivery?.settle(Outcome.REQUEUE);
   }
 
-  /** The session is over: a QoS 2 message of a shared queue must not go to another [MQTT-4.8.2-5]. */
+  /**
+   * The session is over: a QoS 2 message of a shared queue must not go to another [MQTT-4.8.2-5].
+   */
   end(): void {
     this.#link = null;
     const held = [...this.#inFlight.values()];
@@ -279,7 +284,9 @@ export class Outbox {
     this.#useRoom();
   }
 
-  /** Sends what waits as long as the window has room: what was in flight before, then last values. */
+  /**
+   * Sends what waits as long as the window has room: what was in flight before, then last values.
+   */
   #useRoom(): void {
     const link = this.#link;
     // What turns out too large to send frees its place in here: the loop goes on, without nesting.

@@ -23,7 +23,7 @@ export const PacketType = {
 export type Version = 3 | 4 | 5;
 export type Qos = 0 | 1 | 2;
 
-/** A will, its properties as a message's native bytes are (`message-properties.ts`). */
+/** A will, its properties as a message's native bytes are (`native.ts`). */
 export interface WillFields {
   readonly topic: string;
   readonly body: Buffer;

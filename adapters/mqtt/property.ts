@@ -1,7 +1,7 @@
 /**
- * Properties of MQTT 5 (section 2.2.2): which exist, of which type, and in which packets a client may
- * send them. `decodeProperties` is for control packets; a message's own properties are skimmed in
- * `message-properties.ts`.
+ * Properties of MQTT 5 (section 2.2.2): which exist, of which type, and in which packets a client
+ * may send them. `decodeProperties` is for control packets; a message's own properties are skimmed
+ * in `native.ts`.
  */
 import { type FieldReader, malformed, protocolError } from './field-reader.ts';
 
@@ -59,7 +59,10 @@ const DEFINITIONS: ReadonlyMap<number, Definition> = new Map<number, Definition>
   [Property.MAXIMUM_PACKET_SIZE, { kind: 'u32', contexts: ['connect'], positive: true }],
 ]);
 
-/** Decoded properties of one control packet. User properties are checked, and mean nothing to the broker. */
+/**
+ * Decoded properties of one control packet. User properties are checked, and mean nothing to the
+ * broker.
+ */
 export class PropertySet {
   readonly #values = new Map<number, number | string | Buffer>();
 

@@ -62,7 +62,9 @@ export class PublishWriter {
     this.#aliases = options.v5 && options.aliasMax > 0 ? new Map() : null;
   }
 
-  /** False: this receiver cannot take it (too large for it, or not a message that MQTT can carry). */
+  /**
+   * False: this receiver cannot take it (too large for it, or not a message that MQTT can carry).
+   */
   write(publication: Publication, dup: boolean, packetId: number): boolean {
     const { message, retain } = publication;
     const shared =

@@ -5,13 +5,13 @@
  *                              │ expiry 0            │ expiry, or a clean start
  *                              └──────▶ ended ◀──────┘
  *
- * A will that waits for its delay is published when the delay is over or the session ends, whichever
- * is first, and not at all when the client is back before (MQTT 5 section 3.1.3.2.2).
+ * A will that waits for its delay is published when the delay is over or the session ends,
+ * whichever is first, and not at all when the client is back before (MQTT 5 section 3.1.3.2.2).
  */
 import type { Clock, Timer } from '../../core/clock.ts';
 import type { Eventually } from '../../core/engine.ts';
 import { BrokerError, reasonOf } from '../../core/errors.ts';
-import { after } from '../../core/eventually.ts';
+import { after, isPending } from '../../core/eventually.ts';
 import type { Log } from '../../core/log.ts';
 import type { Random } from '../../core/random.ts';
 import { chain } from './chain.ts';
@@ -43,12 +43,16 @@ export interface RegistryContext {
 export interface Acquired {
   readonly session: MqttSession;
   readonly present: boolean;
+  /** Done when what was there before under its name is gone. */
+  readonly ready: Eventually<void>;
 }
 
 export class SessionRegistry {
   readonly #context: RegistryContext;
   readonly #sessionContext: SessionContext;
   readonly #entries = new Map<string, Entry>();
+  /** Sessions that are still being removed, by an engine that answers later. */
+  readonly #ending = new Map<string, Promise<void>>();
 
   constructor(context: RegistryContext) {
     this.#context = context;
@@ -92,7 +96,7 @@ export class SessionRegistry {
     entry.will = null;
     entry.session.expirySeconds = expirySeconds;
     this.#save(entry.session, 0);
-    return { session: entry.session, present };
+    return { session: entry.session, present, ready: this.#ending.get(key) };
   }
 
   /** The session's connection is gone; `will` is what its client left to be said. */
@@ -178,11 +182,16 @@ export class SessionRegistry {
     this.#context.store.remove(key);
     const failed = (error: unknown): void =>
       this.#context.log.warn({ session: key, reason: reasonOf(error) }, 'session not removed');
-    void after(
+    const ended = after(
       () => entry.session.end(),
       () => {},
       failed,
     );
+    if (!isPending(ended)) return;
+    const ending = ended.finally(() => {
+      if (this.#ending.get(key) === ending) this.#ending.delete(key);
+    });
+    this.#ending.set(key, ending);
   }
 
   #sendWill(entry: Entry): void {

@@ -1,10 +1,10 @@
 /**
- * An MQTT session (MQTT 5 section 4.1): what a client left with the broker, whether it is connected or
- * not: subscriptions, the queue behind them, what is in flight in both directions.
+ * An MQTT session (MQTT 5 section 4.1): what a client left with the broker, whether it is connected
+ * or not: subscriptions, the queue behind them, what is in flight in both directions.
  *
  * The engine session beneath is the broker's own and lives as long as this one; while the client is
- * away its consumers pause, so that deliveries in flight stay as they are. What the client may read is
- * checked here; queues of the vhost (`$queue/q`) are consumed in the client's own name.
+ * away its consumers pause, so that deliveries in flight stay as they are. What the client may read
+ * is checked here; queues of the vhost (`$queue/q`) are consumed in the client's own name.
  */
 import type { Authorizer, Principal } from '../../core/auth.ts';
 import {
@@ -237,8 +237,8 @@ export class MqttSession {
   }
 
   /**
-   * Adds a subscription, or replaces the one to the same filter [MQTT-3.8.4-3]. Answers whether there
-   * was one. Throws BrokerError; `not-allowed` stands for a filter that is not legal.
+   * Adds a subscription, or replaces the one to the same filter [MQTT-3.8.4-3]. Throws BrokerError,
+   * or InvalidFilter.
    */
   subscribe(wish: Wish, link: SessionLink): Eventually<Subscription> {
     const { filter } = wish.request;
@@ -276,7 +276,10 @@ export class MqttSession {
     });
   }
 
-  /** Whether there was such a subscription. What is queued by it already still goes out [MQTT-3.10.4-3]. */
+  /**
+   * Whether there was such a subscription. What is queued by it already still goes out
+   * [MQTT-3.10.4-3].
+   */
   unsubscribe(filter: string): Eventually<boolean> {
     const subscription = this.subscriptions.get(filter);
     if (subscription === undefined) return false;
@@ -362,7 +365,9 @@ export class MqttSession {
     return this.#engine?.unbind(bindingOf(target, this.#queue, options));
   }
 
-  /** Consumes again after a reconnect. What is gone meanwhile, or no longer allowed, is given up. */
+  /**
+   * Consumes again after a reconnect. What is gone meanwhile, or no longer allowed, is given up.
+   */
   #reconsume(subscription: Subscription): Eventually<void> {
     const { target, filter } = subscription;
     const link = this.#link;
@@ -490,7 +495,10 @@ export class MqttSession {
     return published < granted ? published : granted;
   }
 
-  /** A delivery of the session's own queue, for all the subscriptions that it matched [MQTT-3.3.4-2]. */
+  /**
+   * A delivery of the session's own queue, for all the subscriptions that it matched
+   * [MQTT-3.3.4-2].
+   */
   #deliverOwn(delivery: Delivery): void {
     const { message, bindings } = delivery;
     const first = bindings?.[0];
@@ -530,7 +538,10 @@ export class MqttSession {
     if (this.#link?.congested) this.#pause(true);
   }
 
-  /** Several subscriptions as one: the highest QoS, all identifiers; null where all are No Local and it is our own. */
+  /**
+   * Several subscriptions as one: the highest QoS, all identifiers; null where all are No Local
+   * and it is our own.
+   */
   #merge(
     bindings: readonly { readonly arguments: unknown }[] & Delivery['bindings'],
     message: Message,

@@ -1,7 +1,7 @@
 /**
- * What a client asked for with one subscription, and how it is kept with the binding that stands for
- * it: so that each delivery of the session's queue says which subscriptions it is for, also after a
- * restart.
+ * What a client asked for with one subscription, and how it is kept with the binding that stands
+ * for it: so that each delivery of the session's queue says which subscriptions it is for, also
+ * after a restart.
  */
 import type { BindingSpec } from '../../core/engine.ts';
 import type { HeaderTable, HeaderValue } from '../../core/message.ts';

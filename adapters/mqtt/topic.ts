@@ -19,7 +19,9 @@ const SHARE = '$share/';
 /** Names of queues are bounded (limits.nameBytesMax); longer identifiers are hashed. */
 const NAME_BYTES_MAX = 255;
 
-/** Text is checked where it is read; what remains is length and wildcards [MQTT-4.7.1-1, 4.7.3-1]. */
+/**
+ * Text is checked where it is read; what remains is length and wildcards [MQTT-4.7.1-1, 4.7.3-1].
+ */
 export function isTopicName(topic: string): boolean {
   return topic.length > 0 && !/[+#]/.test(topic);
 }
