@@ -128,10 +128,14 @@ export class Model {
     if (queue.name === 'dead') {
       const at = queue.ready.findIndex((entry) => entry.id === id);
       if (at === -1) this.#justify(id);
-      const [entry] = queue.ready.splice(
-        queue.ready.findIndex((each) => each.id === id),
-        1,
-      );
+      const place = queue.ready.findIndex((each) => each.id === id);
+      const [entry] = queue.ready.splice(place, 1);
+      // What stood before it can only have expired.
+      for (const before of queue.ready.slice(0, place)) {
+        if (before.expiresAt !== 0 && before.expiresAt <= this.#now()) {
+          queue.ready.splice(queue.ready.indexOf(before), 1);
+        }
+      }
       assert(entry !== undefined);
       return entry;
     }

@@ -60,11 +60,11 @@ const PLAIN: Kind = {
 const KINDS: Readonly<Record<string, Kind>> = {
   plain: PLAIN,
   durable: { ...PLAIN, durable: true },
-  short: { ...PLAIN, ttlMs: 30, buries: true },
-  few: { ...PLAIN, maxLength: 3, buries: true },
+  short: { ...PLAIN, ttlMs: 30, buries: true, durable: true },
+  few: { ...PLAIN, maxLength: 3, buries: true, durable: true },
   full: { ...PLAIN, maxLength: 2, rejects: true, durable: true },
   ranked: { ...PLAIN, priorities: true, maxLength: 5, buries: true },
-  single: { ...PLAIN, single: true },
+  single: { ...PLAIN, single: true, durable: true },
   auto: { ...PLAIN, autoDelete: true, durable: true },
   own: PLAIN,
   dead: PLAIN,
@@ -90,7 +90,10 @@ export class Simulation {
 
   constructor(seed: number, store: Store | null, flush: () => void) {
     this.#random = new SeededRandom(seed);
-    const limits = { dispatchBatchMax: 1 + this.#random.below(5) };
+    const limits = {
+      dispatchBatchMax: 1 + this.#random.below(5),
+      queueWindowBytes: this.#random.pick([0, 500, 1500, 1e6]),
+    };
     this.#world = createWorld({ seed, limits, ...(store === null ? {} : { store }) });
     this.#model = new Model(() => this.#world.clock.now());
     this.#flush = flush;

@@ -110,7 +110,7 @@ export class LateLog implements QueueLog {
     let left = bytes;
     for (const [position, kept] of [...this.#now].sort(([one], [other]) => one - other)) {
       if (position <= after) continue;
-      if (found.length >= most || left <= 0) break;
+      if (found.length >= most || (found.length > 0 && left <= 0)) break;
       left -= kept.message.size;
       found.push({ position, ...kept });
     }

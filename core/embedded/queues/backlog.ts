@@ -5,7 +5,7 @@
  *                                   ▲ #loadedTo
  *
  * Without a log everything is in memory, and so it is with priorities or a limit in bytes, which ask
- * about every message. Else what comes beyond the window stays in the log until its turn is near, and
+ * about every message, and with a time limit of the queue's, which the log does not know. Else what comes beyond the window stays in the log until its turn is near, and
  * comes back in batches. A message that is not durable goes through the log in the same way, and is
  * forgotten by a restart.
  */
@@ -51,7 +51,7 @@ export class Backlog {
     this.#parts = parts;
     this.#ready = new ReadyList(options.maxPriority);
     this.#log = log;
-    this.#pages = options.maxPriority === 0 && options.maxBytes === -1;
+    this.#pages = options.maxPriority === 0 && options.maxBytes === -1 && options.ttlMs === -1;
     this.#stored = log?.count ?? 0;
     while (!this.#pages && this.#stored > 0) this.#load();
   }
@@ -101,6 +101,11 @@ export class Backlog {
     if (!entry.logged) log.append(entry.position, entry.message);
     this.discharge(entry);
     this.#stored++;
+  }
+
+  /** A new entry went past what waits, which is nothing, to a consumer: it is not to be read from the log. */
+  pass(entry: Entry): void {
+    this.#loadedTo = entry.position;
   }
 
   /** Puts an entry back at its place. */

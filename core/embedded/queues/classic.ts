@@ -140,6 +140,7 @@ export class ClassicQueue implements Queue, Home {
     }
     const taken = this.#append(entry, receipt);
     if (member !== null) {
+      this.#ready.pass(entry);
       this.#hand(entry, member);
     } else {
       this.#ready.push(entry);
