@@ -1,13 +1,13 @@
 /**
- * Message selectors: the subset of SQL-92 that JMS defines (JMS 2.0, 3.8.1), read once and evaluated
- * for each message, with SQL's three-valued logic: what compares with something that is missing is
- * unknown, and only true selects.
+ * Message selectors: the subset of SQL-92 that JMS defines (JMS 2.0, 3.8.1), read once and
+ * evaluated for each message, with SQL's three-valued logic: what compares with something that is
+ * missing is unknown, and only true selects.
  *
  * Identifiers are header names, first; then JMS's own names for properties (JMSType, JMSPriority,
  * JMSDeliveryMode, JMSCorrelationID, JMSMessageID, JMSTimestamp, JMSExpiration, JMSReplyTo,
  * JMSDestination), and the neutral properties' names (`content-type`, which needs double quotes).
- * Headers that came as text compare as numbers or booleans where the other side is one: the protocols
- * of text have no other way to say them.
+ * Headers that came as text compare as numbers or booleans where the other side is one: the
+ * protocols of text have no other way to say them.
  */
 import { addressToReplyKey } from './address.ts';
 import { plain } from './envelope.ts';
@@ -49,8 +49,19 @@ interface Token {
   readonly at: number;
 }
 
-const TOKEN =
-  /\s+|(?<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[dDfFlL]?)|(?<name>[A-Za-z_$][\w$.]*)|"(?<quoted>[^"]+)"|'(?<text>(?:[^']|'')*)'|(?<sign><>|!=|<=|>=|[=<>()+\-*/,])/y;
+const TOKEN = new RegExp(
+  [
+    /\s+/,
+    /(?<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[dDfFlL]?)/,
+    /(?<name>[A-Za-z_$][\w$.]*)/,
+    /"(?<quoted>[^"]+)"/,
+    /'(?<text>(?:[^']|'')*)'/,
+    /(?<sign><>|!=|<=|>=|[=<>()+\-*/,])/,
+  ]
+    .map((part) => part.source)
+    .join('|'),
+  'y',
+);
 
 function tokens(text: string): Token[] {
   const found: Token[] = [];
@@ -308,7 +319,10 @@ function arithmetic(
   };
 }
 
-/** Values of different kinds are not equal, and in no order (JMS 2.0, 3.8.1.1: false, not an error). */
+/**
+ * Values of different kinds are not equal, and in no order (JMS 2.0, 3.8.1.1: false, not an
+ * error).
+ */
 function comparison(sign: string, left: Expression, right: Expression): Expression {
   return (message) => {
     const a = left(message);
@@ -362,8 +376,8 @@ function booleanOf(value: Value): boolean | null {
 }
 
 /**
- * `%` any number of characters, `_` one, case-sensitive. Backtracks to the last `%` only, so that no
- * pattern takes more than pattern × text steps.
+ * `%` any number of characters, `_` one, case-sensitive. Backtracks to the last `%` only, so that
+ * no pattern takes more than pattern × text steps.
  */
 function likeMatcher(pattern: string, escaping: string | null): (text: string) => boolean {
   const parts: { readonly any: boolean; readonly one: boolean; readonly character: string }[] = [];

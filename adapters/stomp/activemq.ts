@@ -1,8 +1,9 @@
 /**
- * Destinations as ActiveMQ has them: `.` between words, wildcards `*` and `>`, several destinations in
- * one (`/queue/a,/topic/b`), temporary queues and topics, and virtual topics, whose consumers read
- * `/queue/Consumer.NAME.VirtualTopic.TOPIC`. A name without a prefix is a queue. RabbitMQ's forms that
- * ActiveMQ does not know (`/exchange/…`, `/amq/queue/…`, `/reply-queue/…`) keep their meaning.
+ * Destinations as ActiveMQ has them: `.` between words, wildcards `*` and `>`, several
+ * destinations in one (`/queue/a,/topic/b`), temporary queues and topics, and virtual topics,
+ * whose consumers read `/queue/Consumer.NAME.VirtualTopic.TOPIC`. A name without a prefix is a
+ * queue. RabbitMQ's forms that ActiveMQ does not know (`/exchange/…`, `/amq/queue/…`, `/reply-
+ * queue/…`) keep their meaning.
  */
 import { type Destination, parseDestination } from './destination.ts';
 import { StompError } from './errors.ts';

@@ -1,4 +1,7 @@
-/** Headers of SUBSCRIBE and SEND that say how a queue is to be declared or consumed, as RabbitMQ has them. */
+/**
+ * Headers of SUBSCRIBE and SEND that say how a queue is to be declared or consumed, as RabbitMQ
+ * has them.
+ */
 import type { QueueSpec } from '../../core/engine.ts';
 import { NO_ARGUMENTS } from '../../core/engine.ts';
 import type { HeaderTable, HeaderValue } from '../../core/message.ts';

@@ -1,7 +1,7 @@
 /**
- * Bytes to frames: incremental, bounded, one pass. `feed` takes a chunk, `next` answers one frame at
- * a time (so that a connection can stop between two of them) or null where more is needed, and throws
- * a StompError for what is not STOMP.
+ * Bytes to frames: incremental, bounded, one pass. `feed` takes a chunk, `next` answers one frame
+ * at a time (so that a connection can stop between two of them) or null where more is needed, and
+ * throws a StompError for what is not STOMP.
  *
  * There is one Frame per decoder: it is valid until `next` is called again.
  *
@@ -186,7 +186,9 @@ export class Decoder {
     }
   }
 
-  /** Where the NUL behind the body is, relative to the frame's start, or -1 while it is not here. */
+  /**
+   * Where the NUL behind the body is, relative to the frame's start, or -1 while it is not here.
+   */
   #body(): number {
     const available = this.#window.length - this.#start;
     if (this.#bodyBytes >= 0) {

@@ -1,6 +1,6 @@
 /**
- * One STOMP connection: frames in, one handler each, and the order between them. Errors end it with an
- * ERROR frame, DISCONNECT with its receipt.
+ * One STOMP connection: frames in, one handler each, and the order between them. Errors end it
+ * with an ERROR frame, DISCONNECT with its receipt.
  *
  *   CONNECTING ──CONNECT──▶ OPEN ──DISCONNECT, stop──▶ DRAINING (last receipts) ──▶ CLOSED
  *        └────────────────────┴───────── ERROR, transport gone ──────────────────────▲
@@ -102,7 +102,10 @@ export class StompConnection implements Connection {
     this.#ended(this);
   }
 
-  /** Says good-bye for a shutdown, once what the client sent is settled; resolves when that is said. */
+  /**
+   * Says good-bye for a shutdown, once what the client sent is settled; resolves when that is
+   * said.
+   */
   stop(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#state === State.CLOSED) return resolve();
@@ -291,7 +294,10 @@ export class StompConnection implements Connection {
     });
   }
 
-  /** Takes nothing more and delivers nothing more; `then`, when all that came in before is settled. */
+  /**
+   * Takes nothing more and delivers nothing more; `then`, when all that came in before is
+   * settled.
+   */
   #drain(then: () => void): void {
     const parts = this.#parts;
     this.#state = State.DRAINING;

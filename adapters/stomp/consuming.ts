@@ -1,7 +1,7 @@
 /**
- * The receiving half of a connection: SUBSCRIBE, UNSUBSCRIBE, deliveries, and which of them an ACK or
- * NACK means. A message-id (in 1.2 the ack header too) ends in `SUBSCRIPTION.DELIVERY`, two numbers
- * that are never used twice in a connection.
+ * The receiving half of a connection: SUBSCRIBE, UNSUBSCRIBE, deliveries, and which of them an
+ * ACK or NACK means. A message-id (in 1.2 the ack header too) ends in `SUBSCRIPTION.DELIVERY`,
+ * two numbers that are never used twice in a connection.
  */
 import {
   type ConsumeSpec,

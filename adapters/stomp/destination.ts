@@ -1,12 +1,14 @@
 /**
  * Destinations as RabbitMQ has them, and canonical addresses as destinations. What stands between
- * slashes is percent-encoded where it holds a slash or a percent sign, so that every address has one
- * form and comes back from it.
+ * slashes is percent-encoded where it holds a slash or a percent sign, so that every address has
+ * one form and comes back from it.
  *
  *   /queue/NAME        default exchange; the queue is declared where it is missing
- *   /amq/queue/NAME    the same, but never declares        /reply-queue/NAME  likewise, taken literally
+ *   /amq/queue/NAME    the same, but never declares
+ *   /reply-queue/NAME  likewise, the name taken literally
  *   /topic/KEY         amq.topic; slashes within the key stand for dots
- *   /exchange/X[/KEY]  any exchange                        /temp-queue/NAME   private to the connection
+ *   /exchange/X[/KEY]  any exchange
+ *   /temp-queue/NAME   private to the connection
  */
 import type { Address } from '../../core/message.ts';
 import { StompError } from './errors.ts';

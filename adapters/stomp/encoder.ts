@@ -1,7 +1,7 @@
 /**
- * Frames to clients. Everything but MESSAGE is rare and written as text; a MESSAGE is put together in
- * the output from bytes that exist already: the subscription's head, the message's header lines (as
- * its publisher wrote them, where that was the same version), and the body.
+ * Frames to clients. Everything but MESSAGE is rare and written as text; a MESSAGE is put
+ * together in the output from bytes that exist already: the subscription's head, the message's
+ * header lines (as its publisher wrote them, where that was the same version), and the body.
  */
 import type { Message } from '../../core/message.ts';
 import type { Transport } from '../adapter.ts';
@@ -18,7 +18,10 @@ const NUMBER_BYTES = 20;
 /** One conversion per version for all receivers (`Message.keepEncoded`). */
 const TRANSCODED = ['stomp:1.0', 'stomp:1.1', 'stomp:1.2'] as const;
 
-/** Writes a frame of headers and, where given, a text body. CONNECTED has no escapes in any version. */
+/**
+ * Writes a frame of headers and, where given, a text body. CONNECTED has no escapes in any
+ * version.
+ */
 export function writeFrame(
   transport: Transport,
   command: string,
@@ -93,7 +96,8 @@ export function writeMessage(
   }
   buffer.set(marks, at);
   at += marks.length;
-  // The first byte of native bytes is their flags: set over the line end before, which is then restored.
+  // The first byte of native bytes is their flags: set over the line end before, which is then
+  // restored.
   buffer.set(lines, at - 1);
   buffer[at - 1] = LF;
   at += lines.length - 1;

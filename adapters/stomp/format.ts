@@ -1,8 +1,8 @@
 /**
- * Message properties as STOMP writes them. Native bytes are one byte of flags, then the SEND frame's
- * header lines as they were received, each ended by LF, without what was meant for the broker alone
- * (destination, receipt, content-length and the like). A message that stays on STOMP is delivered
- * with exactly these lines.
+ * Message properties as STOMP writes them. Native bytes are one byte of flags, then the SEND
+ * frame's header lines as they were received, each ended by LF, without what was meant for the
+ * broker alone (destination, receipt, content-length and the like). A message that stays on STOMP
+ * is delivered with exactly these lines.
  *
  * A header that has a meaning here, but is only a user header where it comes from, is prefixed
  * `x-user-`, and loses the prefix on its way back.
@@ -198,13 +198,17 @@ function readStandard(
   const timestamp = standard.get('timestamp');
   if (timestamp === undefined) return [];
   if (!/^\d{1,15}$/.test(timestamp)) return [['timestamp', timestamp]];
-  // ActiveMQ's and JMS's timestamps are milliseconds; as seconds they would lie beyond the year 5000.
+  // ActiveMQ's and JMS's timestamps are milliseconds; as seconds they would lie beyond the year
+  // 5000.
   const number = Number(timestamp);
   properties.timestamp = number >= 1e11 ? Math.floor(number / 1000) : number;
   return [];
 }
 
-/** An address in the form that STOMP clients SEND to. Broker-named queues cannot be declared again. */
+/**
+ * An address in the form that STOMP clients SEND to. Broker-named queues cannot be declared
+ * again.
+ */
 function replyDestination(address: Address): string {
   if (address.exchange === '') {
     if (address.routingKey === '') return '';

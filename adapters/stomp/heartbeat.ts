@@ -1,7 +1,7 @@
 /**
- * Heart-beats of one connection (STOMP 1.1 and 1.2, "Heart-beating"): beats when this side was silent
- * for half the interval that it promised, so that no gap exceeds it, and reports the client dead after
- * twice the interval that the client promised.
+ * Heart-beats of one connection (STOMP 1.1 and 1.2, "Heart-beating"): beats when this side was
+ * silent for half the interval that it promised, so that no gap exceeds it, and reports the
+ * client dead after twice the interval that the client promised.
  */
 import type { Clock, Timer } from '../../core/clock.ts';
 

@@ -18,7 +18,9 @@ export interface Link {
   readonly open: boolean;
   /** Goes on with an answer of the engine's; until it is there, no further frame is read. */
   run<T>(call: () => Eventually<T>, done: (value: T) => void): void;
-  /** Ends the connection with an ERROR frame; `receipt` is the offender's, where it asked for one. */
+  /**
+   * Ends the connection with an ERROR frame; `receipt` is the offender's, where it asked for one.
+   */
   fail(error: unknown, receipt: string | null): void;
   /** Sends a RECEIPT where one was asked for. */
   receipt(id: string | undefined): void;

@@ -20,7 +20,10 @@ export interface Login {
 const HEART_BEAT_MIN_MS = 100;
 const HEART_BEAT_MAX_MS = 2 ** 31 - 1;
 
-/** Reads a login; sets the frame's version, which decides how its values are read. Throws StompError. */
+/**
+ * Reads a login; sets the frame's version, which decides how its values are read. Throws
+ * StompError.
+ */
 export function readLogin(frame: Frame): Login {
   const version = negotiate(frame.get(names.ACCEPT_VERSION));
   frame.version = version;

@@ -1,7 +1,7 @@
 /**
- * The sending half of a connection: SEND, its receipts, and transactions. A SEND's receipt is sent when
- * the message's fate is known; within a transaction that is after COMMIT, as on RabbitMQ (ActiveMQ
- * answers at once), and ABORT answers what it discards.
+ * The sending half of a connection: SEND, its receipts, and transactions. A SEND's receipt is
+ * sent when the message's fate is known; within a transaction that is after COMMIT, as on
+ * RabbitMQ (ActiveMQ answers at once), and ABORT answers what it discards.
  */
 import {
   type Eventually,
@@ -309,7 +309,10 @@ export class Publishing implements PublisherEvents {
       this.#link.receipt(receipt ?? undefined);
   }
 
-  /** Builds the message, then sees to its queue: the frame's bytes are not there any more afterwards. */
+  /**
+   * Builds the message, then sees to its queue: the frame's bytes are not there any more
+   * afterwards.
+   */
   #prepare(
     frame: Frame,
     target: Target,
@@ -477,7 +480,10 @@ function priorityOf(text: string | undefined): number {
   return Math.min(numberOf(text, 'priority'), PRIORITY_MAX);
 }
 
-/** RabbitMQ's `expiration` is a span, ActiveMQ's `expires` a time (0: never), both in milliseconds. */
+/**
+ * RabbitMQ's `expiration` is a span, ActiveMQ's `expires` a time (0: never), both in
+ * milliseconds.
+ */
 function expiresAt(frame: Frame, now: number): number {
   const span = frame.get(names.EXPIRATION);
   if (span !== undefined) return now + numberOf(span, 'expiration');

@@ -1,7 +1,8 @@
 /**
- * What SUBSCRIBE to a destination consumes: a queue, how it is to be declared, and what it is bound to.
- * Topics and exchanges are read through a queue of the subscription's own; with `durable:true` (or a
- * name, or ActiveMQ's durable subscribers) that queue outlives the connection.
+ * What SUBSCRIBE to a destination consumes: a queue, how it is to be declared, and what it is
+ * bound to. Topics and exchanges are read through a queue of the subscription's own; with
+ * `durable:true` (or a name, or ActiveMQ's durable subscribers) that queue outlives the
+ * connection.
  */
 import { createHash } from 'node:crypto';
 import type { Eventually, QueueSpec } from '../../core/engine.ts';
@@ -67,7 +68,10 @@ export function sourceOf(
   }
 }
 
-/** The queue behind a durable topic subscription of ActiveMQ's, or null where the frame names none. */
+/**
+ * The queue behind a durable topic subscription of ActiveMQ's, or null where the frame names
+ * none.
+ */
 export function durableName(link: Link, frame: Frame): string | null {
   if (link.dialect !== 'activemq') return null;
   for (const header of SUBSCRIPTION_NAMES) {
@@ -84,7 +88,10 @@ export function durableName(link: Link, frame: Frame): string | null {
   return null;
 }
 
-/** Whether a frame is of a durable subscription of RabbitMQ's: `durable`, or its older name `persistent`. */
+/**
+ * Whether a frame is of a durable subscription of RabbitMQ's: `durable`, or its older name
+ * `persistent`.
+ */
 export function saysDurable(frame: Frame): boolean {
   const durable = booleanHeader(frame, DURABLE, false) || booleanHeader(frame, PERSISTENT, false);
   if (durable && !frame.has(ID)) {
@@ -132,7 +139,10 @@ function boundSource(link: Link, frame: Frame, text: string, binding: Address): 
   return { spec, lenient: false, queue, binding, own, durable };
 }
 
-/** Derived from destination and id, so that the subscriber finds it again; the digest bounds its length. */
+/**
+ * Derived from destination and id, so that the subscriber finds it again; the digest bounds its
+ * length.
+ */
 function subscriptionQueue(destination: string, id: string): string {
   const digest = createHash('sha256').update(`${destination}\0${id}`).digest();
   return `stomp-subscription-${digest.subarray(0, 16).toString('base64url')}`;

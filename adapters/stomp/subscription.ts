@@ -1,6 +1,6 @@
 /**
- * One SUBSCRIBE: what it consumes (several queues, where the destination is a composite), what it was
- * given and has not settled, and the bytes that its MESSAGE frames begin with.
+ * One SUBSCRIBE: what it consumes (several queues, where the destination is a composite), what it
+ * was given and has not settled, and the bytes that its MESSAGE frames begin with.
  */
 
 import type { Consumer, Delivery, Subscription as Engine } from '../../core/engine.ts';
@@ -111,7 +111,8 @@ export class Subscription implements Consumer {
     const id = `${escapeText(spec.tag, version)}@@${this.#link.name}@@${spec.number}.`;
     const subscription =
       spec.id === undefined ? '' : `subscription:${escapeText(spec.id, version)}\n`;
-    const head = `MESSAGE\n${subscription}destination:${escapeText(destination, version)}\nmessage-id:${id}`;
+    const shown = escapeText(destination, version);
+    const head = `MESSAGE\n${subscription}destination:${shown}\nmessage-id:${id}`;
     // RabbitMQ always says whether, ActiveMQ only that.
     const first = dialect === 'rabbitmq' ? FIRST : NOTHING;
     const ack = version === 2 && spec.mode !== 'auto' ? Buffer.from(`ack:${id}`) : null;

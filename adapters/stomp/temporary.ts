@@ -1,4 +1,7 @@
-/** Names that mean something within one connection only: `/temp-queue/x`, and ActiveMQ's `/temp-topic/x`. */
+/**
+ * Names that mean something within one connection only: `/temp-queue/x`, and ActiveMQ's `/temp-
+ * topic/x`.
+ */
 import type { Eventually, Session } from '../../core/engine.ts';
 import type { Limits } from '../../core/limits.ts';
 import { StompError } from './errors.ts';

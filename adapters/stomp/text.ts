@@ -1,7 +1,7 @@
 /**
- * How header names and values are written in each version: STOMP 1.0 has no escapes, 1.1 has `\n`,
- * `\c` and `\\`, 1.2 adds `\r` (STOMP 1.1 and 1.2, "Value Encoding"). CONNECT and CONNECTED have none
- * in any version.
+ * How header names and values are written in each version: STOMP 1.0 has no escapes, 1.1 has
+ * `\n`, `\c` and `\\`, 1.2 adds `\r` (STOMP 1.1 and 1.2, "Value Encoding"). CONNECT and CONNECTED
+ * have none in any version.
  */
 
 /** 1.0, 1.1, 1.2. */

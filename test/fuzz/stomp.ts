@@ -1,4 +1,4 @@
-/** Mutated and random frames against a whole STOMP connection, and against the decoder's own promise. */
+/** Mutated frames against a whole STOMP connection, and against the decoder's own promise. */
 import { Decoder } from '../../adapters/stomp/codec.ts';
 import { StompError } from '../../adapters/stomp/errors.ts';
 import { DEFAULT_LIMITS } from '../../core/limits.ts';

@@ -80,7 +80,7 @@ describe("ActiveMQ's dialect", () => {
     expect([...bodies(other), ...bodies(twin)].sort()).toEqual(['1', '2']);
   });
 
-  test('a durable subscriber is found again by client-id and name, until UNSUBSCRIBE names it', () => {
+  test('a durable subscriber is found by client-id and name, until UNSUBSCRIBE names it', () => {
     const broker = BROKER();
     const subscription = {
       destination: '/topic/news.>',

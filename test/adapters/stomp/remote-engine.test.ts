@@ -1,4 +1,4 @@
-/** The adapter on an engine whose control calls take time: the order of frames is that of a local one. */
+/** The adapter on an engine whose control calls take time: frames keep the order of a local one. */
 import { describe, expect, test } from 'vitest';
 import { stomp } from '../../../adapters/stomp/adapter.ts';
 import type { Engine, Session } from '../../../core/engine.ts';
