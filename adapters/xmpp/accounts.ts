@@ -63,6 +63,11 @@ export class Accounts {
     return exists && this.#declare(local);
   }
 
+  /** The inbox is gone: it is declared again when it is needed. */
+  forget(local: string): void {
+    this.#prepared.delete(local);
+  }
+
   inboxOf(local: string): string {
     return INBOX_PREFIX + this.jidOf(local).bare;
   }

@@ -122,7 +122,7 @@ export class ClientConnection implements Connection, Link {
     while (this.#holds === 0) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
-      this.#element(next);
+      this.#stream.guard(() => this.#element(next));
     }
   }
 

@@ -171,7 +171,7 @@ export class ComponentConnection implements Connection {
     while (this.#holds === 0) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
-      this.#element(next);
+      this.#stream.guard(() => this.#element(next));
     }
   }
 

@@ -66,6 +66,7 @@ export class Inbox implements Consumer {
   }
 
   cancelled(): void {
+    this.#host.accounts.forget(this.#account.jid.local);
     this.#subscription = null;
     this.#consuming = false;
     this.#paused = true;

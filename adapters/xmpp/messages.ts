@@ -20,7 +20,7 @@ import { childOf, type Element, elementsOf, namespaceOf, serialize } from './ele
 import type { Entity } from './entity.ts';
 import { bodyOf, nativeOf, shimHeader } from './format.ts';
 import type { Host } from './host.ts';
-import { bareOf, type Jid } from './jid.ts';
+import { bareOf, type Jid, parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
 import type { ClientSession } from './session.ts';
 import { delay, messageWire, type Receipt, senderOf, typeOfNative } from './wire.ts';
@@ -169,7 +169,11 @@ export class Messages {
   #publish(sender: Entity, stanza: Element, key: string, unrouted: (() => void) | undefined): void {
     const from = stanza.attrs.from ?? sender.jid.full;
     const message = this.build(stanza, from, XMPP_EXCHANGE, key, isStorable(stanza));
-    const refuse = (): void => this.#host.router.bounce(sender, stanza, 'service-unavailable');
+    const refuse = (): void => {
+      const jid = parseJid(key);
+      if (jid !== null) this.#host.accounts.forget(jid.local);
+      this.#host.router.bounce(sender, stanza, 'service-unavailable');
+    };
     sender.publish(message, stanza, true, unrouted ?? refuse);
   }
 

@@ -55,6 +55,8 @@ export class Room {
   /** By nickname. */
   readonly occupants = new Map<string, Occupant>();
   subject: { text: string; nick: string };
+  /** The exchange was declared for this room, not by somebody else before. */
+  madeExchange = false;
   readonly #host: Host;
   readonly #history: Said[] = [];
   #queue: string | null = null;

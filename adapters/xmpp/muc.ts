@@ -85,6 +85,7 @@ export class Muc implements Service {
 
   /** Only where nobody else has bound anything to it. */
   #deleteExchange(room: Room): void {
+    if (!room.madeExchange) return;
     after(
       () => this.#host.system.deleteExchange(room.exchange, true),
       () => {},
@@ -181,7 +182,11 @@ export class Muc implements Service {
       () => this.#host.system.declareExchange(spec, true),
       done,
       () => {
-        after(() => sender.engine.declareExchange(spec, false), done, failed);
+        const made = (): void => {
+          room.madeExchange = true;
+          done();
+        };
+        after(() => sender.engine.declareExchange(spec, false), made, failed);
       },
     );
   }

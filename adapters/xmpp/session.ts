@@ -48,8 +48,8 @@ export class ClientSession implements Entity, OutboxOwner {
   readonly #queue: PersonalQueue;
   #link: Link | null;
   #management: StreamManagement | null = null;
-  /** The client asked how much was handled, at this many stanzas, and the last is not safe yet. */
-  #asked = false;
+  /** The client asked how much was handled after so many stanzas, and not all of them are safe yet. */
+  #askedAt: number | null = null;
   #holds = 0;
   #timer: Timer | null = null;
   #ended = false;
@@ -99,7 +99,8 @@ export class ClientSession implements Entity, OutboxOwner {
     management.keep(wire, receipt);
     this.#link?.write(wire);
     this.#ask(management);
-    if (management.waiting > this.#host.limits.xmppUnacknowledgedMax) {
+    const { xmppUnacknowledgedMax, outputCloseBytes } = this.#host.limits;
+    if (management.waiting > xmppUnacknowledgedMax || management.bytes > outputCloseBytes) {
       this.end('resource-constraint', 'too many unacknowledged stanzas');
     }
   }
@@ -146,7 +147,7 @@ export class ClientSession implements Entity, OutboxOwner {
   }
 
   progressed(): void {
-    if (this.#asked) this.acknowledgement();
+    if (this.#askedAt !== null) this.#acknowledge(this.#askedAt);
   }
 
   /** The client reads again. */
@@ -180,8 +181,8 @@ export class ClientSession implements Entity, OutboxOwner {
       return;
     }
     if (is(node, 'r', NS.MANAGEMENT)) {
-      this.#asked = true;
-      this.acknowledgement();
+      this.#askedAt = management.received;
+      this.#acknowledge(management.received);
       return;
     }
     const count = Number(node.attrs.h);
@@ -191,18 +192,6 @@ export class ClientSession implements Entity, OutboxOwner {
     }
     this.#host.counters.acknowledged++;
     this.#ask(management);
-  }
-
-  /** Says how many stanzas were handled: those before the first whose message is not safe yet. */
-  acknowledgement(): void {
-    const management = this.#management;
-    if (management === null) return;
-    const oldest = this.#outbox.oldestPending;
-    if (oldest !== null) return;
-    this.#asked = false;
-    this.#link?.writeElement(
-      element('a', { xmlns: NS.MANAGEMENT, h: String(management.received) }),
-    );
   }
 
   /** A new connection takes the session over. */
@@ -219,8 +208,7 @@ export class ClientSession implements Entity, OutboxOwner {
     }
     this.#link = link;
     if (this.#holds > 0) link.hold();
-    const oldest = this.#outbox.oldestPending;
-    const safe = oldest === null ? management.received : (oldest - 1) >>> 0;
+    const safe = this.#safe(management);
     link.writeElement(
       element('resumed', { xmlns: NS.MANAGEMENT, previd: management.id, h: String(safe) }),
     );
@@ -261,6 +249,22 @@ export class ClientSession implements Entity, OutboxOwner {
     this.engine.close();
     this.account.left();
     if (condition !== null) link?.end(condition, reason);
+  }
+
+  /** Answers `<r/>` once everything before it is safe: `<a/>` is the publisher's confirmation. */
+  #acknowledge(asked: number): void {
+    const management = this.#management;
+    if (management === null) return;
+    const safe = this.#safe(management);
+    if (safe < asked) return;
+    this.#askedAt = null;
+    this.#link?.writeElement(element('a', { xmlns: NS.MANAGEMENT, h: String(safe) }));
+  }
+
+  /** How many stanzas may be acknowledged: those before the first whose message is not safe yet. */
+  #safe(management: StreamManagement): number {
+    const oldest = this.#outbox.oldestPending;
+    return oldest === null ? management.received : Math.max(0, oldest - 1);
   }
 
   #ask(management: StreamManagement): void {

@@ -3,6 +3,7 @@
  * framing of TCP or of WebSocket (RFC 7395). What the elements mean is the handler's business.
  */
 
+import { reasonOf } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { Transport } from '../adapter.ts';
 import {
@@ -104,11 +105,16 @@ export class XmlStream implements FrameHandler {
   receive(chunk: Buffer): void {
     if (this.#ended) return;
     this.#skipping = false;
+    this.guard(() => this.#framer.push(chunk));
+  }
+
+  /** Whatever goes wrong in `action` ends this stream, and nothing else. */
+  guard(action: () => void): void {
     try {
-      this.#framer.push(chunk);
+      action();
     } catch (error) {
-      if (!(error instanceof XmlError)) throw error;
-      this.fail(error.condition, error.message);
+      if (error instanceof XmlError) this.fail(error.condition, error.message);
+      else this.fail('internal-server-error', reasonOf(error));
     }
   }
 
