@@ -28,8 +28,23 @@ export function makeJid(local: string, domain: string, resource: string): Jid {
   return { local, domain, resource, bare, full: resource === '' ? bare : `${bare}/${resource}` };
 }
 
+/** Addresses that were parsed lately: a conversation repeats its own on every stanza. */
+const recent = new Map<string, Jid>();
+const RECENT_MAX = 4096;
+const RECENT_LENGTH_MAX = 256;
+
 /** Null where the text is no address. */
 export function parseJid(text: string): Jid | null {
+  const known = recent.get(text);
+  if (known !== undefined) return known;
+  const jid = parse(text);
+  if (jid === null || text.length > RECENT_LENGTH_MAX) return jid;
+  if (recent.size === RECENT_MAX) recent.clear();
+  recent.set(text, jid);
+  return jid;
+}
+
+function parse(text: string): Jid | null {
   const slash = text.indexOf('/');
   const front = slash < 0 ? text : text.slice(0, slash);
   const at = front.indexOf('@');
