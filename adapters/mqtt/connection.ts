@@ -102,8 +102,15 @@ export class MqttConnection implements Connection, SessionLink {
     return this.#transport.congested;
   }
 
+  /** Made with the first message that goes out. */
   get writer(): PublishWriter {
-    return required(this.#writer);
+    const { context, format, topics } = this.#owner;
+    const { packetBytesMax, aliasMax } = required(this.#terms);
+    this.#writer ??= new PublishWriter({
+      ...{ format, topics, packetBytesMax, aliasMax, v5: this.#version === 5 },
+      ...{ output: this.#transport.output, clock: context.clock },
+    });
+    return this.#writer;
   }
 
   get principal(): Principal {
@@ -198,11 +205,13 @@ export class MqttConnection implements Connection, SessionLink {
     else this.#disconnect(reason, known ? error.message : 'internal error');
   }
 
-  /** Goes on when the engine has answered; input waits meanwhile. */
-  #await<T>(call: () => Eventually<T>, done: (value: T) => void): void {
-    const open = (value: T): void => {
-      if (this.#state !== State.CLOSED) done(value);
-    };
+  /** Goes on when the engine has answered; input waits meanwhile. `late`: the connection is gone. */
+  #await<T>(
+    call: () => Eventually<T>,
+    done: (value: T) => void,
+    late: (value: T) => void = () => {},
+  ): void {
+    const open = (value: T): void => (this.#state === State.CLOSED ? late(value) : done(value));
     const answer = after(call, open, (error) => this.#failed(error));
     if (!isPending(answer)) return;
     this.#waiting++;
@@ -229,7 +238,7 @@ export class MqttConnection implements Connection, SessionLink {
     }
     switch (type) {
       case PacketType.PUBLISH:
-        required(this.#inbox).onPublish(framer, this.#heardAt);
+        this.#publishing().onPublish(framer, this.#heardAt);
         return;
       case PacketType.PUBACK:
       case PacketType.PUBREC:
@@ -274,12 +283,13 @@ export class MqttConnection implements Connection, SessionLink {
     this.#await(
       () => logIn(packet, context, options, this.#peer),
       (login) => this.#join(packet, terms, login),
+      (login) => void login.engine.close(),
     );
   }
 
   #join(packet: ConnectPacket, terms: Terms, login: Login): void {
-    const { context, grants, sessions, format, topics, counters } = this.#owner;
-    const { version, clean, will } = packet;
+    const { grants, sessions } = this.#owner;
+    const { clean, will } = packet;
     const transport = this.#transport;
     this.#login = login;
     transport.authenticated();
@@ -293,14 +303,19 @@ export class MqttConnection implements Connection, SessionLink {
     this.#silenceMaxMs = terms.keepAliveSeconds * 1500;
     this.#framer.maxBytes = grants.packetBytesMax;
     this.#state = State.OPEN;
-    const { output } = transport;
-    const { clock } = context;
-    this.#writer = new PublishWriter({
-      ...{ output, format, topics, clock, v5: version === 5 },
-      ...{ packetBytesMax: terms.packetBytesMax, aliasMax: terms.aliasMax },
-    });
-    this.#inbox = new Inbox({
-      ...{ version, session, engine, transport, format, topics, clock, counters },
+    transport.output.write(acceptance(packet, terms, grants, present));
+    this.#await(
+      () => chain(ready, () => session.attach(this)),
+      () => {},
+    );
+  }
+
+  /** Made with the first message that comes in: many clients only listen. */
+  #publishing(): Inbox {
+    const { context, grants, format, topics, counters } = this.#owner;
+    this.#inbox ??= new Inbox({
+      ...{ version: this.#version, session: required(this.#session), engine: this.engine },
+      ...{ transport: this.#transport, clock: context.clock, format, topics, counters },
       log: this.#log(),
       receiveMaximum: grants.receiveMaximum,
       aliasMax: grants.topicAliasMaximum,
@@ -308,11 +323,7 @@ export class MqttConnection implements Connection, SessionLink {
       bodyBytesMax: context.limits.messageBytesMax,
       refused: (why) => this.#disconnect(Reason.QUOTA_EXCEEDED, why),
     });
-    output.write(acceptance(packet, terms, grants, present));
-    this.#await(
-      () => chain(ready, () => session.attach(this)),
-      () => {},
-    );
+    return this.#inbox;
   }
 
   #onAck(type: number, bytes: Buffer, start: number, end: number): void {
@@ -335,7 +346,7 @@ export class MqttConnection implements Connection, SessionLink {
         );
         return;
       case PacketType.PUBREL:
-        required(this.#inbox).onRelease(packetId);
+        this.#publishing().onRelease(packetId);
         return;
       default:
         session.outbox.completed(packetId);

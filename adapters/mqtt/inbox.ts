@@ -45,6 +45,10 @@ interface Target {
   readonly refusal: Reason;
 }
 
+// Used within one call each, so that all connections share them.
+const FIELDS = new PublishFields();
+const SKIMMER = new PropertySkimmer();
+
 const NOWHERE: Address = { exchange: '', routingKey: '' };
 
 const REASON_OF_FATE: Readonly<Record<Fate, Reason>> = {
@@ -58,10 +62,8 @@ export class Inbox {
   readonly #options: InboxOptions;
   readonly #v5: boolean;
   readonly #publisher: Publisher;
-  readonly #fields = new PublishFields();
-  readonly #skimmer = new PropertySkimmer();
   readonly #acks = new AckQueue((packetId, qos, reason) => this.#answer(packetId, qos, reason));
-  readonly #aliases = new Map<number, Target>();
+  #aliases: Map<number, Target> | null = null;
   /** The topic of the publish before: most clients repeat themselves. */
   #lastTopic: Buffer = Buffer.alloc(0);
   #lastTarget: Target = { address: NOWHERE, refusal: Reason.TOPIC_INVALID };
@@ -96,7 +98,7 @@ export class Inbox {
 
   /** The PUBLISH that the framer found. `now` is the time of its arrival. */
   onPublish(framer: PacketFramer, now: number): void {
-    const fields = this.#fields;
+    const fields = FIELDS;
     const { bytes, end } = framer;
     const { version, session, qosMax, format } = this.#options;
     decodePublish(bytes, framer.first, framer.start, end, version, fields);
@@ -111,7 +113,7 @@ export class Inbox {
     let expiresAt = 0;
     let alias = 0;
     if (fields.propertiesEnd > fields.propertiesStart) {
-      const skimmed = this.#skimmer.skim(
+      const skimmed = SKIMMER.skim(
         bytes,
         fields.propertiesStart,
         fields.propertiesEnd,
@@ -225,7 +227,7 @@ export class Inbox {
   #target(bytes: Buffer, start: number, end: number, alias: number): Target {
     if (start === end) {
       if (!this.#v5) throw malformed('a PUBLISH without a topic [MQTT-4.7.3-1]');
-      const known = this.#aliases.get(alias);
+      const known = this.#aliases?.get(alias);
       if (known !== undefined) return known;
       throw protocolError(alias === 0 ? 'a PUBLISH without a topic' : 'an unknown Topic Alias');
     }
@@ -236,6 +238,7 @@ export class Inbox {
       if (alias > this.#options.aliasMax) {
         throw new Violation(Reason.TOPIC_ALIAS_INVALID, `Topic Alias ${alias} [MQTT-3.3.2-9]`);
       }
+      this.#aliases ??= new Map();
       this.#aliases.set(alias, target);
     }
     return target;

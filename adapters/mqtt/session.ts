@@ -408,6 +408,8 @@ export class MqttSession {
       },
     };
     return chain(engine.consume(this.#consumeSpec(queue), consumer), (consuming) => {
+      // The client may have left while the engine was asked.
+      if (this.#link !== link) return consuming.cancel();
       subscription.consumer = consuming;
       if (this.#paused) consuming.pause();
     });

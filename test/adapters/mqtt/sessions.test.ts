@@ -273,3 +273,118 @@ function reconnectPresence(
   client.disconnect();
   return connack.cmd === 'connack' && connack.sessionPresent;
 }
+
+describe('groups', () => {
+  const lasting = { clean: false, properties: { sessionExpiryInterval: 100 } };
+
+  it('give QoS 1 messages of a member that left to others, QoS 2 to nobody else', () => {
+    const gateway = new TestGateway();
+    const one = gateway.connect('1', 5, lasting);
+    one.subscribe('$share/g/t', 2);
+    const sender = gateway.connect('s');
+    sender.publish('t', 'one', 1);
+    sender.publish('t', 'two', 2);
+    expect(one.messages(false)).toHaveLength(2);
+    const two = gateway.connect('2', 5, lasting);
+    two.subscribe('$share/g/t', 2);
+    one.lose();
+    expect(two.texts()).toEqual(['t one']);
+    const again = gateway.connect('1', 5, lasting);
+    expect(again.messages().map((m) => [String(m.payload), m.dup])).toEqual([['two', true]]);
+    sender.publish('t', 'three', 2);
+    const [holder, other] = again.messages(false).length === 1 ? [again, two] : [two, again];
+    holder.lose();
+    gateway.world.clock.advance(101_000);
+    expect(other.texts()).toEqual([]);
+  });
+
+  it('survive a restart with their members', () => {
+    const store = new MemoryStore();
+    const before = new TestGateway({}, { store });
+    before.connect('1', 5, lasting).subscribe('$share/g/t', 1);
+    before.gate.stop();
+    const after = new TestGateway({}, { store });
+    after.connect('s').publish('t', 'x', 1);
+    const client = after.connect('1', 5, lasting);
+    expect(client.texts()).toEqual(['t x']);
+    client.unsubscribe('$share/g/t');
+    const names = [...after.world.engine.admin.queues('/')].map(({ name }) => name);
+    expect(names.filter((name) => name.startsWith('mqtt-share'))).toEqual([]);
+  });
+});
+
+describe('what goes wrong around a session', () => {
+  const lasting = { clean: false, properties: { sessionExpiryInterval: 100 } };
+
+  it('an operator deletes its queue: the client is told, and keeps its subscriptions', () => {
+    const gateway = new TestGateway();
+    const client = gateway.connect('c', 5, lasting);
+    client.subscribe('t', 1);
+    const admin = gateway.world.engine.open('/', gateway.world.principal('guest'));
+    admin.deleteQueue('mqtt-subscription-c', false, false);
+    expect(client.one('disconnect').reasonCode).toBe(0x98);
+    const again = gateway.connect('c', 5, lasting);
+    again.publish('t', 'x', 1);
+    expect(again.texts()).toEqual(['t x']);
+  });
+
+  it('a queue that it consumes is deleted: the rest goes on', () => {
+    const gateway = new TestGateway();
+    const client = gateway.connect('c', 5, lasting);
+    client.subscribe('$queue/q', 1);
+    client.subscribe('t', 1);
+    const admin = gateway.world.engine.open('/', gateway.world.principal('guest'));
+    admin.deleteQueue('q', false, false);
+    client.publish('t', 'x', 0);
+    expect(client.texts()).toEqual(['t x']);
+    client.lose();
+    const again = gateway.connect('c', 5, lasting);
+    again.publish('$queue/q', 'y', 0);
+    expect(again.texts()).toEqual(['$queue/q y']);
+  });
+
+  it('a queue that refuses: MQTT 5 is told, MQTT 3 is disconnected', () => {
+    const gateway = new TestGateway();
+    const admin = gateway.world.engine.open('/', gateway.world.principal('guest'));
+    const full = new Map<string, string | number>([
+      ['x-max-length', 1],
+      ['x-overflow', 'reject-publish'],
+    ]);
+    const queue = { name: 'full', durable: true, exclusive: false, autoDelete: false };
+    admin.declareQueue({ ...queue, arguments: full }, false);
+    const client = gateway.connect('c', 5);
+    client.publish('$queue/full', '1', 1);
+    expect(client.one('puback').reasonCode ?? 0).toBe(0);
+    client.publish('$queue/full', '2', 1);
+    expect(client.one('puback').reasonCode).toBe(0x97);
+    client.publish('$queue/full', '3', 2, { messageId: 9 });
+    expect(client.one('pubrec').reasonCode).toBe(0x97);
+    client.send({ cmd: 'pubrel', messageId: 9 });
+    expect(client.one('pubcomp').reasonCode).toBe(0x92);
+    const old = gateway.connect('o', 4);
+    old.publish('$queue/full', '4', 1);
+    expect(old.take()).toEqual([]);
+    expect(old.transport.ended).toBe('end');
+  });
+
+  it('too many sessions or subscriptions are refused', () => {
+    const gateway = new TestGateway(
+      {},
+      { limits: { mqttSessionsMax: 1, mqttSubscriptionsMax: 1 } },
+    );
+    const client = gateway.connect('c');
+    expect(client.subscribe('a')).toEqual([0]);
+    expect(client.subscribe('b')).toEqual([0x97]);
+    expect(client.subscribe('a', 1)).toEqual([1]);
+    expect(gateway.client(5).connect('d')).toMatchObject({ reasonCode: 0x97 });
+    expect(gateway.client(4).connect('d')).toMatchObject({ returnCode: 3 });
+    expect(gateway.client(5).connect('c')).toMatchObject({ reasonCode: 0 });
+  });
+
+  it('an unreadable record is left behind', () => {
+    const store = new MemoryStore();
+    store.table('mqtt.sessions').set('/\0c', Buffer.from('{'));
+    const gateway = new TestGateway({}, { store });
+    expect(gateway.client(5).connect('c', lasting)).toMatchObject({ sessionPresent: false });
+  });
+});
