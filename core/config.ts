@@ -92,7 +92,7 @@ const DEFAULT_LISTENERS = [
 const section = z.record(z.string(), z.unknown()).optional();
 const file = z.strictObject({
   data_dir: z.string().min(1).default('./data'),
-  store: z.enum(['lmdb', 'memory']).default('memory'),
+  store: z.enum(['lmdb', 'memory']).default('lmdb'),
   log_level: z.enum(LOG_LEVELS).default('info'),
   listeners: z.array(listener).min(1).prefault(DEFAULT_LISTENERS),
   tls: z.strictObject({ cert: z.string(), key: z.string(), ca: z.string().optional() }).optional(),

@@ -21,6 +21,10 @@ export const DEFAULT_LIMITS = {
   queueSlowBytes: 32 * 1024 * 1024,
   /** How long a publisher to a slow queue is held at most, in milliseconds. */
   publisherStallMs: 50,
+  /** A file of the store's journal is left for the next one beyond this, in bytes. */
+  storeSegmentBytes: 64 * 1024 * 1024,
+  /** A checkpoint is made after so much journal: what a restart reads at most, in bytes. */
+  storeCheckpointBytes: 64 * 1024 * 1024,
   /** Deliveries that one queue hands out before others get their turn. */
   dispatchBatchMax: 256,
   /** Routing keys that a topic exchange remembers the routes of. */

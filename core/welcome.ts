@@ -27,10 +27,9 @@ export function welcome(product: string, config: Config, listening: readonly Lis
 }
 
 function messagesAre(config: Config): string {
-  const where = 'kept in memory: gone when this process ends';
   return config.store === 'memory'
-    ? where
-    : `${where} (the durable store is not in this version yet)`;
+    ? 'in memory: gone when this process ends'
+    : `durable in ${config.dataDir}`;
 }
 
 /** Four lines to paste, one a protocol: the first listens, the others send to it. */

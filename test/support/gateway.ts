@@ -24,7 +24,8 @@ const PROTOCOLS = ['amqp', 'mqtt', 'stomp', 'xmpp', 'xmpp-component', 'http'];
 export async function startGateway(overrides: ConfigFile = {}): Promise<Gateway> {
   const listeners = PROTOCOLS.map((protocol) => ({ protocol, port: 0 }));
   const xmpp = { components: [{ domain: 'comp.localhost', secret: 'shared' }] };
-  const gateway = new Gateway({ listeners, users: USERS, xmpp, ...overrides }, { log: SILENT_LOG });
+  const defaults = { listeners, users: USERS, xmpp, store: 'memory' };
+  const gateway = new Gateway({ ...defaults, ...overrides }, { log: SILENT_LOG });
   await gateway.start();
   return gateway;
 }

@@ -1,0 +1,169 @@
+#!/usr/bin/env node
+/**
+ * The entry of Rosetta MQ: the command `rosettamq`, and `Gateway` for programs that embed it. The only
+ * file that knows both the adapters and the engine behind the port.
+ */
+import { readFileSync, realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Adapter, Context, Gate } from './adapters/adapter.ts';
+import { amqp } from './adapters/amqp091/adapter.ts';
+import { createHttpGate, type HttpGate } from './adapters/http/gate.ts';
+import { mqtt } from './adapters/mqtt/adapter.ts';
+import { Network, type UpgradeRoute } from './adapters/net/network.ts';
+import { stomp } from './adapters/stomp/adapter.ts';
+import { xmpp } from './adapters/xmpp/adapter.ts';
+import { PermissionAuthorizer } from './core/auth.ts';
+import { runCommand } from './core/cli.ts';
+import { SystemClock } from './core/clock.ts';
+import { type Config, type ConfigFile, parseConfig } from './core/config.ts';
+import { EmbeddedEngine } from './core/embedded/engine.ts';
+import { ConfigError } from './core/errors.ts';
+import { createLog, type Log } from './core/log.ts';
+import type { Format } from './core/message.ts';
+import { Meter } from './core/meter.ts';
+import { SystemRandom } from './core/random.ts';
+import { Registry } from './core/registry.ts';
+import { LmdbStore } from './core/store/lmdb.ts';
+import { MemoryStore } from './core/store/memory.ts';
+import type { Store } from './core/store.ts';
+import { UserDirectory } from './core/users.ts';
+import type { Listening } from './core/welcome.ts';
+
+const here = new URL('.', import.meta.url);
+const manifest = new URL(
+  here.pathname.endsWith('/dist/') ? '../package.json' : 'package.json',
+  here,
+);
+const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
+
+/** The protocols that every gateway speaks. */
+const ADAPTERS: readonly Adapter<unknown>[] = [amqp, mqtt, stomp, xmpp];
+
+export interface GatewayParts {
+  /** Protocols beside the built-in ones. */
+  readonly adapters?: readonly Adapter<unknown>[];
+  readonly log?: Log;
+}
+
+/** A whole gateway in this process. Port 0 in a listener takes a free port, which `port` tells. */
+export class Gateway {
+  readonly config: Config;
+  readonly #adapters: readonly Adapter<unknown>[];
+  readonly #context: Context;
+  readonly #network: Network;
+  readonly #gates = new Map<string, Gate>();
+  #http: HttpGate | null = null;
+  #missing: readonly string[] = ['listeners'];
+
+  /** `file` has the shape of the configuration file. Throws ConfigError. */
+  constructor(file: ConfigFile = {}, parts: GatewayParts = {}) {
+    const config = parseConfig(file);
+    this.config = config;
+    this.#adapters = [...ADAPTERS, ...(parts.adapters ?? [])];
+    const { limits } = config;
+    const log = parts.log ?? createLog(config.logLevel);
+    const [clock, random, meter] = [new SystemClock(), new SystemRandom(), new Meter()];
+    const authorizer = new PermissionAuthorizer();
+    const formats = new Registry<Format>('format');
+    const shared = { clock, random, meter, limits, log, authorizer };
+    this.#network = new Network({ clock, log, meter, limits, tls: config.tls });
+    const store = openStore(config, { clock, log, formats });
+    this.#context = {
+      ...shared,
+      engine: new EmbeddedEngine({ ...shared, store, vhosts: config.vhosts }),
+      authenticator: new UserDirectory(config.users, config.loopbackUsers),
+      formats,
+      product: { name: 'Rosetta MQ', version },
+    };
+  }
+
+  /** Starts the engine, then the protocols, then opens every listener. Throws ConfigError. */
+  async start(): Promise<void> {
+    await this.#context.engine.start();
+    for (const adapter of this.#adapters) {
+      const name = adapter.protocols[0] ?? '';
+      const options = adapter.options(this.config.sections[name]);
+      const gate = await adapter.start(this.#context, options);
+      for (const protocol of adapter.protocols) this.#gates.set(protocol, gate);
+    }
+    this.#http = await createHttpGate(this.#context, { missing: () => this.#missing });
+    this.#network.upgrade(this.#http.server, this.#subprotocols());
+    try {
+      for (const [index] of this.config.listeners.entries()) await this.#listen(index);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    this.#missing = [];
+  }
+
+  /** Stops accepting, says good-bye on every connection, settles, closes. */
+  async stop(): Promise<void> {
+    this.#missing = ['listeners'];
+    this.#network.stopAccepting();
+    for (const gate of new Set(this.#gates.values())) await gate.stop();
+    await this.#http?.stop();
+    await this.#network.close();
+    await this.#context.engine.stop();
+  }
+
+  /** What listens, in the order of the configuration. */
+  get listening(): readonly Listening[] {
+    return this.#network.listeners.map((listener, index) => ({
+      protocol: listener.protocol,
+      url: listener.name,
+      port: listener.port,
+      tls: this.config.listeners[index]?.tls ?? false,
+    }));
+  }
+
+  /** The port of the first listener of a protocol. */
+  port(protocol: string): number {
+    const found = this.listening.find((each) => each.protocol === protocol);
+    if (found === undefined) throw new Error(`no listener for ${protocol}`);
+    return found.port;
+  }
+
+  async #listen(index: number): Promise<void> {
+    const listener = this.config.listeners[index];
+    if (listener === undefined) return;
+    const path = `listeners[${index}]`;
+    if (listener.protocol === 'http' && this.#http !== null) {
+      await this.#network.listenHttp(listener, path, this.#http.server);
+      return;
+    }
+    const gate = this.#gates.get(listener.protocol);
+    if (gate === undefined) {
+      const known = [...this.#gates.keys(), 'http'].join(', ');
+      throw new ConfigError(`${path}.protocol`, `expected one of ${known}`);
+    }
+    await this.#network.listen(listener, path, gate);
+  }
+
+  #subprotocols(): ReadonlyMap<string, UpgradeRoute> {
+    const routes = new Map<string, UpgradeRoute>();
+    for (const { protocols, subprotocols } of this.#adapters) {
+      const protocol = protocols[0] ?? '';
+      const gate = this.#gates.get(protocol);
+      if (gate === undefined) continue;
+      for (const subprotocol of subprotocols) routes.set(subprotocol, { protocol, gate });
+    }
+    return routes;
+  }
+}
+
+function openStore(config: Config, parts: Pick<Context, 'clock' | 'log' | 'formats'>): Store {
+  if (config.store === 'memory') return new MemoryStore();
+  const { storeSegmentBytes, storeCheckpointBytes } = config.limits;
+  return new LmdbStore({
+    ...parts,
+    directory: config.dataDir,
+    segmentBytes: storeSegmentBytes,
+    checkpointBytes: storeCheckpointBytes,
+  });
+}
+
+const [, script] = process.argv;
+if (script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url)) {
+  await runCommand(process.argv.slice(2), version, (file) => new Gateway(file));
+}
