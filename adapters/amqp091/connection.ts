@@ -25,14 +25,7 @@ import type { AmqpOptions } from './options.ts';
 import { Reader } from './reader.ts';
 import { writeClose, writeHeartbeat, writeMethod, writeNameMethod } from './replies.ts';
 import { Turn, type TurnHost } from './turn.ts';
-import {
-  FRAME_BYTES_BEFORE_TUNE,
-  FrameType,
-  isMethod,
-  Method,
-  PROTOCOL_HEADER,
-  Reply,
-} from './wire.ts';
+import { FRAME_BYTES_MIN, FrameType, isMethod, Method, PROTOCOL_HEADER, Reply } from './wire.ts';
 
 const State = { GREETING: 0, OPENING: 1, OPEN: 2, CLOSING: 3, CLOSED: 4 } as const;
 type State = (typeof State)[keyof typeof State];
@@ -83,7 +76,7 @@ export class AmqpConnection
     this.counters = owner.context.meter.protocol('amqp');
     this.log = owner.context.log.child({ protocol: 'amqp', peer: peer.address });
     this.turn = new Turn(this);
-    this.#parser = new FrameParser(this, FRAME_BYTES_BEFORE_TUNE);
+    this.#parser = new FrameParser(this, FRAME_BYTES_MIN);
     this.#reader = new Reader(owner.context.limits.headerDepthMax);
   }
 
@@ -332,8 +325,12 @@ export class AmqpConnection
   #fail(error: unknown, method: number): void {
     if (this.#state === State.CLOSING || this.#state === State.CLOSED) return;
     const told = amqpErrorOf(error);
-    if (isBug(error)) this.log.error({ error }, 'connection closed by a failure of ours');
-    else this.log.info({ reason: replyText(told) }, 'connection closed by an error');
+    if (isBug(error)) {
+      const stack = error instanceof Error ? error.stack : undefined;
+      this.log.error({ reason: reasonOf(error), stack }, 'connection closed by a failure of ours');
+    } else {
+      this.log.info({ reason: replyText(told) }, 'connection closed by an error');
+    }
     this.counters.protocolErrors++;
     this.#close(told, method);
   }

@@ -8,6 +8,7 @@
 import { Credit, type Delivery, type Eventually, Outcome, type Pulled } from '../../core/engine.ts';
 import { plain } from '../../core/envelope.ts';
 import type { BrokerError } from '../../core/errors.ts';
+import { after } from '../../core/eventually.ts';
 import type { HeaderTable } from '../../core/message.ts';
 import { randomName } from '../../core/random.ts';
 import { AmqpConsumer, type ConsumerOwner } from './consumer.ts';
@@ -197,7 +198,7 @@ export class Consuming implements ConsumerOwner {
   close(): void {
     const consumers = [...this.#consumers.values()];
     this.#consumers.clear();
-    for (const consumer of consumers) ignoreFailure(consumer.cancel());
+    for (const consumer of consumers) attempt(() => consumer.cancel());
     if (this.#replyQueue !== null) this.#endReplies();
     for (const [, delivery] of this.#transaction.rollback()) delivery.settle(Outcome.REQUEUE);
     for (const [, delivery] of this.unsettled.takeAll()) delivery.settle(Outcome.REQUEUE);
@@ -206,11 +207,9 @@ export class Consuming implements ConsumerOwner {
   #consume(wanted: Wanted, queue: string): void {
     const { tag, acknowledge, exclusive } = wanted;
     const consumer = new AmqpConsumer(this, tag, acknowledge, !wanted.noWait);
-    const credits: Credit[] = [];
-    if (acknowledge) {
-      credits.push(this.#sharedCredit);
-      if (this.#prefetch > 0) credits.push(new Credit(this.#prefetch));
-    }
+    // Without acknowledgements a consumer takes nothing from the shared window, but waits while it is full.
+    const credits: Credit[] = [this.#sharedCredit];
+    if (acknowledge && this.#prefetch > 0) credits.push(new Credit(this.#prefetch));
     const priority = this.#priorityOf(wanted);
     const spec = {
       queue,
@@ -258,11 +257,13 @@ export class Consuming implements ConsumerOwner {
     const queue = this.#replyQueue;
     this.#replyTag = null;
     this.#replyQueue = null;
-    if (queue !== null) ignoreFailure(this.channel.link.session.deleteQueue(queue, false, false));
+    if (queue === null) return;
+    attempt(() => this.channel.link.session.deleteQueue(queue, false, false));
   }
 
   #priorityOf(wanted: Wanted): number {
-    const value = plain(wanted.arguments.get(PRIORITY_ARGUMENT) ?? 0);
+    const given = wanted.arguments.get(PRIORITY_ARGUMENT);
+    const value = given === undefined ? 0 : plain(given);
     if (typeof value === 'number' && Number.isInteger(value)) return value;
     const { vhost } = this.channel.link.session;
     throw preconditionFailed(
@@ -312,7 +313,11 @@ function unknownTag(tag: number): AmqpError {
   return preconditionFailed(`unknown delivery tag ${tag}`);
 }
 
-/** For what is given up anyway. */
-function ignoreFailure(answer: Eventually<unknown>): void {
-  if (answer instanceof Promise) answer.catch(() => {});
+/** For what is given up anyway: it may have gone by itself. */
+function attempt(call: () => Eventually<unknown>): void {
+  after(
+    call,
+    () => {},
+    () => {},
+  );
 }

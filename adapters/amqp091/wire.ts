@@ -15,10 +15,8 @@ export const FRAME_END = 0xce;
 export const FRAME_HEAD_BYTES = 7;
 /** What a frame has beside its payload. */
 export const FRAME_EXTRA_BYTES = 8;
-/** The least that peers must be able to take (AMQP 1.4.2.6: frame-min-size). */
+/** The least that peers must be able to take, and the most before they agreed (AMQP 1.4.2.6: frame-min-size). */
 export const FRAME_BYTES_MIN = 4096;
-/** Accepted before the size is negotiated: logins with long tokens need more than the least. */
-export const FRAME_BYTES_BEFORE_TUNE = 16_384;
 
 export const BASIC_CLASS = 60;
 

@@ -270,6 +270,34 @@ test('consume-ok comes before the first delivery', () => {
   ]);
 });
 
+test.each([
+  ['V', ''],
+  ['S', '0000000135'],
+  ['A', '00000000'],
+  ['d', '3ff8000000000000'],
+])('a priority of type %s is none', (letter, value) => {
+  const client = new Stage().ready();
+  const args = table(entry('x-priority', letter, Buffer.from(value, 'hex')));
+  const fields = [short(0), text('q'), text('c'), octet(0), args];
+  client.ask(declareQueue(1, 'q'));
+  expect(client.ask(method(1, Method.BASIC_CONSUME, ...fields))[0]).toContain(
+    "1 channel.close 406 PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'q' in vhost '/'",
+  );
+});
+
+test.each([
+  ['b', '05'],
+  ['u', '0005'],
+  ['I', '00000005'],
+  ['l', '0000000000000005'],
+])('a priority of type %s is one', (letter, value) => {
+  const client = new Stage().ready();
+  const args = table(entry('x-priority', letter, Buffer.from(value, 'hex')));
+  const fields = [short(0), text('q'), text('c'), octet(0), args];
+  client.ask(declareQueue(1, 'q'));
+  expect(client.ask(method(1, Method.BASIC_CONSUME, ...fields))).toEqual(['1 basic.consume-ok c']);
+});
+
 test('an exclusive consumer is alone', () => {
   const client = new Stage().ready();
   client.ask(declareQueue(1, 'q'), consume(1, 'q', 'c', 4));
@@ -289,6 +317,15 @@ test('flow stops the deliveries of a channel and lets them go on', () => {
     '1 content 1 0000',
     '1 body x',
   ]);
+});
+
+test('a consumer without acknowledgements waits while the shared window is full', () => {
+  const client = new Stage().ready();
+  client.ask(declareQueue(1, 'q'), declareQueue(1, 'r'), qos(0, 1, 1));
+  client.ask(consume(1, 'q', 'acks'), consume(1, 'r', 'acks-not', 2), publish(1, 'q', 'x'));
+  expect(client.ask(publish(1, 'r', 'a'), publish(1, 'r', 'b'))).toEqual([]);
+  const said = client.ask(ack(1, 1));
+  expect(said.filter((line) => line.includes('body'))).toEqual(['1 body a', '1 body b']);
 });
 
 test('consumers pause while the socket is full', () => {
