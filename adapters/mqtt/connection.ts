@@ -46,7 +46,8 @@ import {
 } from './packet.ts';
 import { PublishWriter } from './publish-writer.ts';
 import { Reason, reasonForError, returnCode, Violation } from './reason.ts';
-import { InvalidFilter, type MqttSession, type SessionLink, type Subscription } from './session.ts';
+import type { MqttSession } from './session.ts';
+import { InvalidFilter, type SessionLink, type Subscription } from './session-context.ts';
 import type { SessionRegistry } from './session-registry.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Will } from './will.ts';
@@ -328,9 +329,15 @@ export class MqttConnection implements Connection, SessionLink {
 
   #onAck(type: number, bytes: Buffer, start: number, end: number): void {
     const session = required(this.#session);
-    const release = type === PacketType.PUBREL || type === PacketType.PUBCOMP;
-    const { packetId, reason } = decodeAck(bytes, start, end, this.#version, release);
-    const failed = reason >= 0x80;
+    let packetId = end - start === 2 ? bytes.readUInt16BE(start) : 0;
+    let failed = false;
+    if (packetId === 0) {
+      // Other than the usual: with a reason, or not right.
+      const release = type === PacketType.PUBREL || type === PacketType.PUBCOMP;
+      const packet = decodeAck(bytes, start, end, this.#version, release);
+      packetId = packet.packetId;
+      failed = packet.reason >= 0x80;
+    }
     switch (type) {
       case PacketType.PUBACK:
         session.outbox.acknowledged(packetId, failed);

@@ -16,7 +16,8 @@ import type { Log } from '../../core/log.ts';
 import type { Random } from '../../core/random.ts';
 import { chain } from './chain.ts';
 import { PUBLISHER_BYTES } from './native.ts';
-import { MqttSession, type SessionContext, type SessionIdentity } from './session.ts';
+import { MqttSession } from './session.ts';
+import type { SessionContext, SessionIdentity } from './session-context.ts';
 import type { SessionRecord, SessionStore } from './session-store.ts';
 import type { BrokerPublisher, Will } from './will.ts';
 
@@ -58,7 +59,10 @@ export class SessionRegistry {
     this.#context = context;
     this.#sessionContext = {
       ...context.session,
-      changed: (session) => this.#save(session, 0),
+      changed: ({ vhost, clientId }) => {
+        const entry = this.#entries.get(keyOf(vhost, clientId));
+        if (entry !== undefined) this.#save(entry.session, 0);
+      },
     };
   }
 

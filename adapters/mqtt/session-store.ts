@@ -6,7 +6,8 @@ import type { Table } from '../../core/engine.ts';
 import type { Log } from '../../core/log.ts';
 import type { PacketStore } from './outbox.ts';
 import type { Qos } from './packet.ts';
-import type { MqttSession, Wish } from './session.ts';
+import type { MqttSession } from './session.ts';
+import type { Wish } from './session-context.ts';
 
 export interface SessionRecord {
   readonly vhost: string;

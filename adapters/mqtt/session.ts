@@ -6,7 +6,7 @@
  * away its consumers pause, so that deliveries in flight stay as they are. What the client may read
  * is checked here; queues of the vhost (`$queue/q`) are consumed in the client's own name.
  */
-import type { Authorizer, Principal } from '../../core/auth.ts';
+import type { Principal } from '../../core/auth.ts';
 import {
   type Consumer,
   type Delivery,
@@ -18,74 +18,29 @@ import {
 } from '../../core/engine.ts';
 import { BrokerError, reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
-import type { Log } from '../../core/log.ts';
-import type { Format, HeaderValue, Message } from '../../core/message.ts';
-import type { ProtocolCounters } from '../../core/meter.ts';
+import type { HeaderValue, Message } from '../../core/message.ts';
 import { chain } from './chain.ts';
 import { publishedQos } from './format.ts';
 import { isPublishedBy } from './native.ts';
-import { Hold, Outbox, type OutboxLink, type PacketStore } from './outbox.ts';
-import type { Qos, SubscriptionRequest } from './packet.ts';
-import type { ShareGroups } from './share-groups.ts';
+import { Hold, Outbox, type PacketStore } from './outbox.ts';
+import type { Qos } from './packet.ts';
+import {
+  InvalidFilter,
+  type SessionContext,
+  type SessionIdentity,
+  type SessionLink,
+  type Subscription,
+  type Wish,
+} from './session-context.ts';
 import {
   bindingOf,
   optionsOf,
-  optionsOfBinding,
+  optionsOfBindings,
   PLAIN_OPTIONS,
   type SubscriptionOptions,
+  sameOptions,
 } from './subscription.ts';
 import { type PatternTarget, parseFilter, type QueueTarget, sessionQueueName } from './topic.ts';
-
-/** The present connection, as its session needs it. */
-export interface SessionLink extends OutboxLink {
-  readonly principal: Principal;
-  /** The client's own engine session. */
-  readonly engine: EngineSession;
-  readonly receiveMaximum: number;
-  /** Another connection has taken the session over, or it was ended. */
-  replaced(): void;
-  /** The session's queue is gone. */
-  broken(reason: BrokerError): void;
-}
-
-export interface SessionContext {
-  readonly format: Format;
-  readonly exchange: string;
-  readonly authorizer: Authorizer;
-  readonly counters: ProtocolCounters;
-  readonly log: Log;
-  readonly shares: ShareGroups;
-  readonly messagesMax: number;
-  readonly subscriptionsMax: number;
-  /** Opens an engine session of the broker's own. */
-  open(vhost: string): Eventually<EngineSession>;
-  /** What is to survive a restart has changed. */
-  changed(session: MqttSession): void;
-}
-
-export interface SessionIdentity {
-  readonly vhost: string;
-  readonly clientId: string;
-  readonly user: string;
-  /** Names this session as a publisher (No Local). */
-  readonly tag: Buffer;
-}
-
-export interface Subscription {
-  readonly filter: string;
-  readonly target: PatternTarget | QueueTarget;
-  readonly options: SubscriptionOptions;
-  /** Its own consumer: of a shared queue or a queue of the vhost. */
-  consumer: EngineSubscription | null;
-}
-
-/** A subscription as the client asked for it, with its identifier. */
-export interface Wish {
-  readonly request: SubscriptionRequest;
-  readonly id: number;
-}
-
-const NO_IDS: readonly number[] = [];
 
 export class MqttSession {
   readonly identity: SessionIdentity;
@@ -285,7 +240,7 @@ export class MqttSession {
     if (subscription === undefined) return false;
     this.subscriptions.delete(filter);
     if (subscription.options.noLocal) this.#noLocals--;
-    this.#context.changed(this);
+    this.#context.changed(this.identity);
     return chain(this.#dismantle(subscription), () => true);
   }
 
@@ -346,7 +301,7 @@ export class MqttSession {
     if (before?.options.noLocal) this.#noLocals--;
     if (subscription.options.noLocal) this.#noLocals++;
     this.subscriptions.set(subscription.filter, subscription);
-    this.#context.changed(this);
+    this.#context.changed(this.identity);
   }
 
   #dismantle(subscription: Subscription): Eventually<void> {
@@ -402,7 +357,8 @@ export class MqttSession {
     const engine = hold === Hold.QUEUE ? link.engine : this.#engine;
     if (engine === null) return;
     const consumer: Consumer = {
-      deliver: (delivery) => this.#deliverFrom(delivery, subscription.options, hold),
+      deliver: (delivery) =>
+        this.#deliver(delivery, subscription.options, delivery.message.exchange, hold),
       cancelled: () => {
         subscription.consumer = null;
       },
@@ -507,22 +463,16 @@ export class MqttSession {
     let options: SubscriptionOptions | null = PLAIN_OPTIONS;
     let exchange = message.exchange;
     if (bindings !== null && first !== undefined) {
-      exchange = first.source;
-      options = bindings.length === 1 ? optionsOfBinding(first) : this.#merge(bindings, message);
-      if (bindings.length > 1 && bindings.some(({ source }) => source === this.#context.exchange)) {
-        exchange = this.#context.exchange;
-      }
-      if (options?.noLocal && this.#isOwnMessage(message)) options = null;
+      options = optionsOfBindings(bindings, this.#isOwnMessage(message));
+      // The topic is that of the exchange which was subscribed to, whatever led there.
+      const plain = this.#context.exchange;
+      exchange = bindings.some(({ source }) => source === plain) ? plain : first.source;
     }
     if (options === null) {
       delivery.settle(Outcome.ACCEPT);
       return;
     }
     this.#deliver(delivery, options, exchange, Hold.SESSION);
-  }
-
-  #deliverFrom(delivery: Delivery, options: SubscriptionOptions, hold: Hold): void {
-    this.#deliver(delivery, options, delivery.message.exchange, hold);
   }
 
   #deliver(delivery: Delivery, options: SubscriptionOptions, exchange: string, hold: Hold): void {
@@ -540,30 +490,6 @@ export class MqttSession {
     if (this.#link?.congested) this.#pause(true);
   }
 
-  /**
-   * Several subscriptions as one: the highest QoS, all identifiers; null where all are No Local
-   * and it is our own.
-   */
-  #merge(
-    bindings: readonly { readonly arguments: unknown }[] & Delivery['bindings'],
-    message: Message,
-  ): SubscriptionOptions | null {
-    const own = this.#isOwnMessage(message);
-    let qos: Qos = 0;
-    let retainAsPublished = false;
-    let ids = NO_IDS;
-    let count = 0;
-    for (const binding of bindings ?? []) {
-      const options = optionsOfBinding(binding);
-      if (own && options.noLocal) continue;
-      count++;
-      if (options.qos > qos) qos = options.qos;
-      retainAsPublished ||= options.retainAsPublished;
-      if (options.ids.length > 0) ids = ids.length === 0 ? options.ids : [...ids, ...options.ids];
-    }
-    return count === 0 ? null : { qos, noLocal: false, retainAsPublished, ids };
-  }
-
   #isOwnMessage(message: Message): boolean {
     return (
       message.format === this.#context.format && isPublishedBy(message.native, this.identity.tag)
@@ -571,20 +497,6 @@ export class MqttSession {
   }
 }
 
-/** The filter breaks the rules of MQTT 5 section 4.7 or 4.8.2. */
-export class InvalidFilter extends Error {
-  override readonly name = 'InvalidFilter';
-}
-
 function isOwn(target: PatternTarget | QueueTarget): boolean {
   return target.kind === 'pattern' && target.sharedQueue === null;
-}
-
-function sameOptions(one: SubscriptionOptions, other: SubscriptionOptions): boolean {
-  return (
-    one.qos === other.qos &&
-    one.noLocal === other.noLocal &&
-    one.retainAsPublished === other.retainAsPublished &&
-    one.ids[0] === other.ids[0]
-  );
 }

@@ -88,3 +88,39 @@ function unpack(table: HeaderTable): SubscriptionOptions {
     ids: id === 0 ? [] : [id],
   };
 }
+
+/**
+ * The subscriptions that one message matched, as one [MQTT-3.3.4-2]: the highest QoS, all
+ * identifiers. `own`: this session published it; null where nothing is left without those that are
+ * No Local [MQTT-3.8.3-3].
+ */
+export function optionsOfBindings(
+  bindings: readonly BindingSpec[],
+  own: boolean,
+): SubscriptionOptions | null {
+  let merged: SubscriptionOptions | null = null;
+  for (const binding of bindings) {
+    const options = optionsOfBinding(binding);
+    if (own && options.noLocal) continue;
+    merged = merged === null ? options : union(merged, options);
+  }
+  return merged;
+}
+
+function union(one: SubscriptionOptions, other: SubscriptionOptions): SubscriptionOptions {
+  return {
+    qos: Math.max(one.qos, other.qos) as Qos,
+    noLocal: false,
+    retainAsPublished: one.retainAsPublished || other.retainAsPublished,
+    ids: [...one.ids, ...other.ids],
+  };
+}
+
+export function sameOptions(one: SubscriptionOptions, other: SubscriptionOptions): boolean {
+  return (
+    one.qos === other.qos &&
+    one.noLocal === other.noLocal &&
+    one.retainAsPublished === other.retainAsPublished &&
+    one.ids[0] === other.ids[0]
+  );
+}
