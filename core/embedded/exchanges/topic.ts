@@ -7,6 +7,7 @@
  * recent keys are remembered until a binding changes.
  */
 import { words } from '../../address.ts';
+import { BrokerError } from '../../errors.ts';
 import type { Message } from '../../message.ts';
 import type { Binding } from '../binding.ts';
 import type { Matches } from '../matches.ts';
@@ -25,6 +26,9 @@ interface Node {
   readonly isHash: boolean;
   readonly bindings: Set<Binding>;
 }
+
+/** Each '#' costs every key that it meets all of the key's words. */
+const HASHES_MAX = 16;
 
 /** A remembered route counts as its bindings, an eighth of its key's length, and this many more. */
 const ROUTE_COST = 8;
@@ -46,6 +50,13 @@ export class TopicRouter implements Router {
   }
 
   add(binding: Binding): void {
+    const hashes = words(binding.spec.routingKey).filter((step) => step === '#').length;
+    if (hashes > HASHES_MAX) {
+      throw new BrokerError(
+        'precondition-failed',
+        `a pattern with more than ${HASHES_MAX} '#' is not taken`,
+      );
+    }
     this.#descend(binding).bindings.add(binding);
     this.#forget();
   }
