@@ -97,6 +97,14 @@ export function booleanHeader(frame: Frame, name: HeaderName, fallback: boolean)
   return value;
 }
 
+/** A whole number, or `fallback` where the header is missing. */
+export function integerHeader(frame: Frame, name: HeaderName, fallback: number): number {
+  const text = frame.get(name);
+  if (text === undefined) return fallback;
+  if (!/^-?\d{1,9}$/.test(text.trim())) throw invalidHeader(frame.command, name.text);
+  return Number(text);
+}
+
 /** A whole number from 0 up, or `fallback` where the header is missing. */
 export function numberHeader(frame: Frame, name: HeaderName, fallback: number): number {
   const text = frame.get(name);

@@ -25,6 +25,8 @@ import { type Login, readLogin, vhostOf } from './login.ts';
 import * as names from './names.ts';
 import type { StompOptions } from './options.ts';
 import { Publishing } from './publishing.ts';
+import { Settling } from './settling.ts';
+import { Subscriptions } from './subscriptions.ts';
 import { TemporaryNames } from './temporary.ts';
 import { VERSIONS, type Version } from './text.ts';
 
@@ -231,8 +233,10 @@ export class StompConnection implements Connection {
 
   #opened(login: Login, session: Session): void {
     const link = this.#link(login, session);
-    const consuming = new Consuming(link);
-    this.#parts = { session, consuming, publishing: new Publishing(link, consuming) };
+    const subscriptions = new Subscriptions(this.#context.limits);
+    const consuming = new Consuming(link, subscriptions);
+    const settling = new Settling(link, subscriptions);
+    this.#parts = { session, consuming, publishing: new Publishing(link, consuming, settling) };
     this.#state = State.OPEN;
     this.#transport.authenticated();
     const { product } = this.#context;

@@ -1,8 +1,4 @@
-/**
- * The receiving half of a connection: SUBSCRIBE, UNSUBSCRIBE, deliveries, and which of them an
- * ACK or NACK means. A message-id (in 1.2 the ack header too) ends in `SUBSCRIPTION.DELIVERY`,
- * two numbers that are never used twice in a connection.
- */
+/** The receiving half of a connection: SUBSCRIBE, UNSUBSCRIBE, and what is delivered to whom. */
 import {
   type ConsumeSpec,
   Credit,
@@ -15,41 +11,36 @@ import type { BrokerError } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import { parseSelector } from '../../core/selector.ts';
-import { parseActiveMq } from './activemq.ts';
-import { booleanHeader, consumeArguments, numberHeader } from './arguments.ts';
-import { type Destination, parseDestination, TOPIC_EXCHANGE } from './destination.ts';
+import { booleanHeader, consumeArguments, integerHeader, numberHeader } from './arguments.ts';
+import { type Destination, missingDestination, TOPIC_EXCHANGE } from './destination.ts';
+import { parse } from './dialect.ts';
 import { writeMessage } from './encoder.ts';
 import { invalidHeader, missingHeader, StompError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
 import * as names from './names.ts';
 import { durableName, type Source, saysDurable, sourceOf } from './source.ts';
-import { type AckMode, Subscription, type SubscriptionEvents } from './subscription.ts';
-
-/** Deliveries that one ACK or NACK settles. */
-export interface Settlement {
-  readonly subscription: Subscription;
-  readonly numbers: readonly number[];
-  readonly deliveries: readonly Delivery[];
-  readonly outcome: Outcome;
-}
+import {
+  type AckMode,
+  Subscription,
+  type SubscriptionEvents,
+  type SubscriptionSpec,
+} from './subscription.ts';
+import type { Subscriptions } from './subscriptions.ts';
 
 /** What the implicit subscription to a temporary reply queue is called: its destination. */
 const TEMPORARY_PREFIX = '/temp-queue/';
 
 export class Consuming implements SubscriptionEvents {
   readonly #link: Link;
+  readonly #subscriptions: Subscriptions;
   readonly #counters: ProtocolCounters;
-  /** By tag. */
-  readonly #subscriptions = new Map<string, Subscription>();
-  /** By number: those above, and ended ones that have deliveries to settle. */
-  readonly #byNumber = new Map<number, Subscription>();
   #lastSubscription = 0;
   #lastDelivery = 0;
-  #paused = false;
 
-  constructor(link: Link) {
+  constructor(link: Link, subscriptions: Subscriptions) {
     this.#link = link;
+    this.#subscriptions = subscriptions;
     this.#counters = link.context.meter.protocol('stomp');
   }
 
@@ -57,7 +48,7 @@ export class Consuming implements SubscriptionEvents {
     const link = this.#link;
     const text = frame.get(names.DESTINATION);
     if (text === undefined) throw missingDestination(frame.command);
-    const destination = parse(link, text);
+    const destination = parse(link.dialect, text);
     const subscription = this.#create(frame, text, destination);
     const settings = this.#settings(frame, subscription.spec.mode);
     const parts = destination.kind === 'composite' ? destination.parts : [destination];
@@ -81,23 +72,17 @@ export class Consuming implements SubscriptionEvents {
   /** Consumes a temporary reply queue as `/temp-queue/NAME`, as RabbitMQ does for a reply-to. */
   subscribeReplies(name: string, queue: string, done: () => void): void {
     const id = TEMPORARY_PREFIX + name;
-    const subscription = this.#add(
-      new Subscription(
-        this.#link,
-        {
-          number: ++this.#lastSubscription,
-          tag: `T_${id}`,
-          id,
-          destination: id,
-          mode: 'auto',
-          selector: null,
-          slashes: false,
-          exchange: '',
-          routingKey: queue,
-        },
-        this,
-      ),
-    );
+    const subscription = this.#add({
+      number: ++this.#lastSubscription,
+      tag: `T_${id}`,
+      id,
+      destination: id,
+      mode: 'auto',
+      selector: null,
+      slashes: false,
+      exchange: '',
+      routingKey: queue,
+    });
     this.#attach(subscription, queue, PLAIN_SETTINGS, () => {
       done();
       this.#begin(subscription);
@@ -116,7 +101,9 @@ export class Consuming implements SubscriptionEvents {
       );
     }
     const subscription =
-      id !== undefined ? this.#subscriptions.get(`T_${id}`) : this.#reading(destination);
+      id !== undefined
+        ? this.#subscriptions.get(`T_${id}`)
+        : this.#subscriptions.reading(destination ?? '');
     if (subscription === undefined) {
       // ActiveMQ's way to end a durable subscription that is not active.
       if (durable !== null) {
@@ -135,56 +122,6 @@ export class Consuming implements SubscriptionEvents {
       if (ends) this.#delete(subscription.durableQueues, done);
       else done();
     });
-  }
-
-  /** What an ACK or NACK settles; it counts as settled from now on, until `restore`. */
-  settlement(frame: Frame): Settlement {
-    const [subscription, number] = this.#find(frame);
-    const outcome = frame.command === 'ACK' ? Outcome.ACCEPT : this.#refusal(frame);
-    const numbers: number[] = [];
-    const deliveries: Delivery[] = [];
-    const { unsettled, spec } = subscription;
-    const take = (each: number, delivery: Delivery): void => {
-      numbers.push(each);
-      deliveries.push(delivery);
-      unsettled.delete(each);
-    };
-    const named = unsettled.get(number);
-    if (named === undefined) {
-      throw new StompError('Message not found', `unknown delivery tag ${number}\n`);
-    }
-    // STOMP 1.1, SUBSCRIBE: `client` is cumulative, for NACK too.
-    if (spec.mode === 'client') {
-      for (const [each, delivery] of unsettled) {
-        if (each > number) break;
-        take(each, delivery);
-      }
-    } else take(number, named);
-    if (unsettled.size === 0 && this.#subscriptions.get(spec.tag) !== subscription) {
-      this.#byNumber.delete(spec.number);
-    }
-    return { subscription, numbers, deliveries, outcome };
-  }
-
-  settle({ deliveries, outcome }: Settlement): void {
-    if (outcome === Outcome.ACCEPT) this.#counters.acknowledged += deliveries.length;
-    for (const delivery of deliveries) delivery.settle(outcome);
-  }
-
-  /** Takes a settlement back: its transaction was aborted. */
-  restore(settlement: Settlement): void {
-    const { subscription, numbers, deliveries } = settlement;
-    const { unsettled, spec } = subscription;
-    const later = [...unsettled];
-    unsettled.clear();
-    const merged = [...later];
-    for (const [at, number] of numbers.entries()) {
-      const delivery = deliveries[at];
-      if (delivery !== undefined) merged.push([number, delivery]);
-    }
-    merged.sort(([a], [b]) => a - b);
-    for (const [number, delivery] of merged) unsettled.set(number, delivery);
-    this.#byNumber.set(spec.number, subscription);
   }
 
   deliver(subscription: Subscription, delivery: Delivery): void {
@@ -209,12 +146,12 @@ export class Consuming implements SubscriptionEvents {
     const now = message.expiresAt > 0 ? link.context.clock.now() : 0;
     link.wrote();
     writeMessage(link.transport, parts, message, number, again, link.version, now);
-    if (link.transport.congested && !this.#paused) this.stop();
+    if (link.transport.congested && !this.#subscriptions.paused) this.#subscriptions.pause();
   }
 
   cancelled(subscription: Subscription, reason: BrokerError): void {
     const { spec } = subscription;
-    this.#subscriptions.delete(spec.tag);
+    this.#subscriptions.remove(subscription);
     this.#link.fail(
       new StompError(
         'Server cancelled subscription',
@@ -228,20 +165,17 @@ export class Consuming implements SubscriptionEvents {
 
   /** Whether the temporary reply queue of that name is consumed. */
   reads(name: string): boolean {
-    return this.#subscriptions.has(`T_${TEMPORARY_PREFIX}${name}`);
+    return this.#subscriptions.get(`T_${TEMPORARY_PREFIX}${name}`) !== undefined;
   }
 
-  /** Nothing more is delivered: the client does not read, or the connection is ending. */
+  /** Nothing more is delivered: the connection is ending. */
   stop(): void {
-    this.#paused = true;
-    for (const subscription of this.#subscriptions.values()) subscription.pause();
+    this.#subscriptions.pause();
   }
 
   /** The client has read what waited. */
   drained(): void {
-    if (!this.#paused || !this.#link.open) return;
-    this.#paused = false;
-    for (const subscription of this.#subscriptions.values()) subscription.resume();
+    if (this.#subscriptions.paused && this.#link.open) this.#subscriptions.resume();
   }
 
   #create(frame: Frame, text: string, destination: Destination): Subscription {
@@ -252,38 +186,22 @@ export class Consuming implements SubscriptionEvents {
       throw new StompError('Invalid id', `SUBSCRIBE 'id' may not start with ${TEMPORARY_PREFIX}\n`);
     }
     const tag = id === undefined ? `Q_${text}` : `T_${id}`;
-    if (this.#subscriptions.has(tag)) {
-      throw new StompError(
-        'Duplicated subscription identifier',
-        `A subscription identified by '${tag}' already exists.`,
-      );
-    }
     const selector = frame.get(names.SELECTOR);
-    return this.#add(
-      new Subscription(
-        link,
-        {
-          number: ++this.#lastSubscription,
-          tag,
-          id,
-          destination: text,
-          mode: ackMode(frame),
-          selector: selector === undefined ? null : parseSelector(selector),
-          slashes: destination.kind === 'topic' && destination.slashes,
-          ...shownAs(destination),
-        },
-        this,
-      ),
-    );
+    return this.#add({
+      number: ++this.#lastSubscription,
+      tag,
+      id,
+      destination: text,
+      mode: ackMode(frame),
+      selector: selector === undefined ? null : parseSelector(selector),
+      slashes: destination.kind === 'topic' && destination.slashes,
+      ...shownAs(destination),
+    });
   }
 
-  #add(subscription: Subscription): Subscription {
-    if (this.#subscriptions.size >= this.#link.context.limits.stompSubscriptionsMax) {
-      throw new StompError('Too many subscriptions', 'The limit of subscriptions is reached\n');
-    }
-    this.#subscriptions.set(subscription.spec.tag, subscription);
-    this.#byNumber.set(subscription.spec.number, subscription);
-    if (this.#paused) subscription.pause();
+  #add(spec: SubscriptionSpec): Subscription {
+    const subscription = new Subscription(this.#link, spec, this);
+    this.#subscriptions.add(subscription);
     return subscription;
   }
 
@@ -301,10 +219,10 @@ export class Consuming implements SubscriptionEvents {
     return {
       credits: prefetch > 0 && mode !== 'auto' ? [new Credit(prefetch)] : [],
       exclusive: activemq && booleanHeader(frame, names.AMQ_EXCLUSIVE, false),
-      priority: numberHeader(
+      priority: integerHeader(
         frame,
         names.X_PRIORITY,
-        activemq ? numberHeader(frame, names.AMQ_PRIORITY, 0) : 0,
+        activemq ? integerHeader(frame, names.AMQ_PRIORITY, 0) : 0,
       ),
       arguments: consumeArguments(frame),
     };
@@ -402,9 +320,8 @@ export class Consuming implements SubscriptionEvents {
    * others at once.
    */
   #end(subscription: Subscription, done: () => void): void {
-    const { spec, unsettled, engines } = subscription;
-    this.#subscriptions.delete(spec.tag);
-    if (unsettled.size === 0) this.#byNumber.delete(spec.number);
+    const { engines } = subscription;
+    this.#subscriptions.remove(subscription);
     const next = (index: number): void => {
       const engine = engines[index];
       if (engine !== undefined) {
@@ -423,7 +340,7 @@ export class Consuming implements SubscriptionEvents {
   #requeue(subscription: Subscription): void {
     const held = [...subscription.unsettled.values()];
     subscription.unsettled.clear();
-    this.#byNumber.delete(subscription.spec.number);
+    this.#subscriptions.settled(subscription);
     for (const delivery of held) delivery.settle(Outcome.REQUEUE);
   }
 
@@ -441,45 +358,6 @@ export class Consuming implements SubscriptionEvents {
     };
     next(0);
   }
-
-  /** The delivery that an ACK or NACK names: by `id` in 1.2, by `message-id` before. */
-  #find(frame: Frame): [subscription: Subscription, number: number] {
-    const { version, name } = this.#link;
-    const header = version === 2 ? 'id' : 'message-id';
-    const text = frame.get(version === 2 ? names.ID : names.MESSAGE_ID);
-    if (text === undefined) throw missingHeader(frame.command, header);
-    const numbers = /@@(\d{1,15})\.(\d{1,15})$/.exec(text);
-    const issuer = numbers === null ? '' : text.slice(0, numbers.index);
-    if (numbers === null || !issuer.endsWith(`@@${name}`)) {
-      throw invalidHeader(frame.command, header);
-    }
-    const subscription = this.#byNumber.get(Number(numbers[1]));
-    const number = Number(numbers[2]);
-    if (subscription === undefined) {
-      throw new StompError('Message not found', `unknown delivery tag ${number}\n`);
-    }
-    const given = version === 1 ? frame.get(names.SUBSCRIPTION) : undefined;
-    if (given !== undefined && given !== subscription.spec.id) {
-      throw invalidHeader(frame.command, 'subscription');
-    }
-    return [subscription, number];
-  }
-
-  /** In 1.0 the destination names a subscription, even one that has an id. */
-  #reading(destination: string | undefined): Subscription | undefined {
-    const exact = this.#subscriptions.get(`Q_${destination}`);
-    if (exact !== undefined || destination === undefined) return exact;
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.spec.destination === destination) return subscription;
-    }
-    return undefined;
-  }
-
-  /** RabbitMQ puts a refused message back unless told otherwise; ActiveMQ dead-letters it. */
-  #refusal(frame: Frame): Outcome {
-    const requeue = booleanHeader(frame, names.REQUEUE, this.#link.dialect === 'rabbitmq');
-    return requeue ? Outcome.REQUEUE : Outcome.REJECT;
-  }
 }
 
 /** How a subscription consumes each of its queues. */
@@ -491,15 +369,6 @@ const PLAIN_SETTINGS: Settings = {
   priority: 0,
   arguments: NO_ARGUMENTS,
 };
-
-/** Reads a destination in the connection's dialect. */
-export function parse(link: Link, text: string): Destination {
-  return link.dialect === 'activemq' ? parseActiveMq(text) : parseDestination(text);
-}
-
-export function missingDestination(command: string): StompError {
-  return new StompError('Missing destination', `${command} must include a 'destination' header\n`);
-}
 
 function ackMode(frame: Frame): AckMode {
   const mode = frame.get(names.ACK) ?? 'auto';

@@ -34,6 +34,11 @@ export type Dialect = 'rabbitmq' | 'activemq';
 
 const PREFIXES = ['/temp-queue', '/exchange', '/topic', '/amq/queue', '/queue', '/reply-queue'];
 
+/** A frame without a destination. */
+export function missingDestination(command: string): StompError {
+  return new StompError('Missing destination', `${command} must include a 'destination' header\n`);
+}
+
 /** Reads a destination of RabbitMQ's. Throws StompError. */
 export function parseDestination(text: string): Destination {
   for (const prefix of PREFIXES) {

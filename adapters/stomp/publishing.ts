@@ -16,13 +16,16 @@ import { BrokerError } from '../../core/errors.ts';
 import { Message } from '../../core/message.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import { booleanHeader, describesQueue, queueSpec } from './arguments.ts';
-import { type Consuming, missingDestination, parse, type Settlement } from './consuming.ts';
-import { type Destination, TOPIC_EXCHANGE, unusable } from './destination.ts';
+import type { Consuming } from './consuming.ts';
+import { missingDestination } from './destination.ts';
+import { parse } from './dialect.ts';
 import { invalidHeader, StompError } from './errors.ts';
 import { nativeOf, stompFormat } from './format.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
 import * as names from './names.ts';
+import type { Settlement, Settling } from './settling.ts';
+import { type Target, Targets } from './target.ts';
 
 /** What is told when a message's fate is known. */
 interface Pending {
@@ -43,16 +46,6 @@ interface Transaction {
   readonly settlements: Settlement[];
 }
 
-/** Where a message goes, as far as it can be said without its frame. */
-interface Target {
-  readonly exchange: string;
-  readonly routingKey: string;
-  /** A queue to declare where it is missing. */
-  readonly queue: string | null;
-}
-
-/** Destinations that a connection remembers the meaning of. */
-const TARGETS_REMEMBERED_MAX = 1024;
 const PRIORITY_MAX = 255;
 
 export class Publishing implements PublisherEvents {
@@ -60,7 +53,8 @@ export class Publishing implements PublisherEvents {
   readonly #consuming: Consuming;
   readonly #counters: ProtocolCounters;
   readonly #publisher: Publisher;
-  readonly #targets = new Map<string, readonly Target[]>();
+  readonly #settling: Settling;
+  readonly #targets: Targets;
   readonly #transactions = new Map<string, Transaction>();
   readonly #pending = new Map<number, Pending>();
   #transacted = 0;
@@ -68,9 +62,11 @@ export class Publishing implements PublisherEvents {
   #held = false;
   #idle: (() => void) | null = null;
 
-  constructor(link: Link, consuming: Consuming) {
+  constructor(link: Link, consuming: Consuming, settling: Settling) {
     this.#link = link;
     this.#consuming = consuming;
+    this.#settling = settling;
+    this.#targets = new Targets(link);
     this.#counters = link.context.meter.protocol('stomp');
     this.#publisher = link.session.publisher(this);
   }
@@ -88,7 +84,7 @@ export class Publishing implements PublisherEvents {
     else checkScheduled(frame);
     const transaction = this.#transactionOf(frame);
     const reply = frame.get(names.REPLY_TO);
-    this.#targetsOf(text, (targets) => {
+    this.#targets.find(text, (targets) => {
       // A temporary name is this connection's only: others need the real one.
       if (reply?.startsWith('/temp-')) {
         this.#realReply(reply, (real) => this.#publishAll(frame, targets, transaction, real));
@@ -99,9 +95,9 @@ export class Publishing implements PublisherEvents {
   /** ACK and NACK: at once, or with their transaction. */
   acknowledge(frame: Frame): void {
     const transaction = this.#transactionOf(frame);
-    const settlement = this.#consuming.settlement(frame);
+    const settlement = this.#settling.settlement(frame, transaction?.settlements);
     if (transaction === null) {
-      this.#consuming.settle(settlement);
+      this.#settling.settle(settlement);
       return;
     }
     this.#grow(settlement.numbers.length);
@@ -146,7 +142,7 @@ export class Publishing implements PublisherEvents {
 
   abort(frame: Frame): void {
     const transaction = this.#end(frame);
-    for (const settlement of transaction.settlements) this.#consuming.restore(settlement);
+    for (const settlement of transaction.settlements) this.#settling.restore(settlement);
     for (const { pending } of transaction.publishes) {
       if (pending.group !== null) this.#answer(pending.group);
       this.#link.receipt(pending.receipt ?? undefined);
@@ -209,65 +205,10 @@ export class Publishing implements PublisherEvents {
     );
   }
 
-  #targetsOf(text: string, done: (targets: readonly Target[]) => void): void {
-    const known = this.#targets.get(text);
-    if (known !== undefined) {
-      done(known);
-      return;
-    }
-    const destination = parse(this.#link, text);
-    const parts = destination.kind === 'composite' ? destination.parts : [destination];
-    const targets: Target[] = [];
-    const next = (): void => {
-      const part = parts[targets.length];
-      if (part === undefined) {
-        if (this.#targets.size >= TARGETS_REMEMBERED_MAX) this.#targets.clear();
-        this.#targets.set(text, targets);
-        done(targets);
-        return;
-      }
-      if (part.kind !== 'temporary-queue') {
-        targets.push(this.#target(part, text));
-        next();
-        return;
-      }
-      if (this.#link.dialect === 'rabbitmq') throw unusable(text, 'SEND');
-      this.#link.run(
-        () => this.#link.temporary.queue(part.name),
-        (queue) => {
-          targets.push({ exchange: '', routingKey: queue, queue: null });
-          next();
-        },
-      );
-    };
-    next();
-  }
-
-  #target(destination: Destination, text: string): Target {
-    switch (destination.kind) {
-      case 'queue':
-        return { exchange: '', routingKey: destination.name, queue: destination.name };
-      case 'virtual':
-        return { exchange: '', routingKey: destination.queue, queue: destination.queue };
-      case 'existing':
-        return { exchange: '', routingKey: destination.name, queue: null };
-      case 'topic':
-        return { exchange: TOPIC_EXCHANGE, routingKey: destination.key, queue: null };
-      case 'temporary-topic': {
-        const routingKey = this.#link.temporary.topic(destination.name);
-        return { exchange: TOPIC_EXCHANGE, routingKey, queue: null };
-      }
-      case 'exchange':
-        return { exchange: destination.exchange, routingKey: destination.key, queue: null };
-      default:
-        throw unusable(text, 'SEND');
-    }
-  }
-
   /** What other connections can answer to; RabbitMQ reads the answers without being asked. */
   #realReply(reply: string, done: (real: string) => void): void {
     const link = this.#link;
-    const destination = parse(link, reply);
+    const destination = parse(link.dialect, reply);
     if (destination.kind === 'temporary-topic') {
       done(`/topic/${link.temporary.topic(destination.name)}`);
       return;

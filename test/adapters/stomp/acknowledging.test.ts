@@ -217,6 +217,17 @@ describe('transactions', () => {
     expect(client.frames().map((frame) => frame.body)).toEqual(['1', '2']);
   });
 
+  test('a delivery that a cumulative ACK of the transaction includes may be named too', () => {
+    const client = createBroker().connect();
+    client.send('SUBSCRIBE', { destination: '/queue/a', id: '1', ack: 'client' });
+    for (const body of ['1', '2']) client.send('SEND', { destination: '/queue/a' }, body);
+    const ids = client.frames().map((frame) => frame.headers['ack'] ?? '');
+    client.send('BEGIN', { transaction: 't' });
+    for (const id of [...ids].reverse()) client.send('ACK', { id, transaction: 't' });
+    client.send('COMMIT', { transaction: 't', receipt: 'r' });
+    expect(client.frame().headers['receipt-id']).toBe('r');
+  });
+
   test('nothing is sent where the client goes before COMMIT', () => {
     const broker = createBroker();
     const client = broker.connect();
