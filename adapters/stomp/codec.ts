@@ -27,6 +27,8 @@ const CONTENT_LENGTH = headerName('content-length');
 export class Decoder {
   /** Set once it is negotiated; until then 1.2, whose frames are a superset. */
   version: Version = 2;
+  /** Largest body taken. */
+  bodyBytesMax: number;
   readonly #limits: Limits;
   readonly #frame = new Frame();
   /** What is being parsed: the last chunk, or a buffer of our own that partial frames gather in. */
@@ -49,6 +51,7 @@ export class Decoder {
 
   constructor(limits: Limits) {
     this.#limits = limits;
+    this.bodyBytesMax = limits.messageBytesMax;
   }
 
   /** Adds input. The chunk is referred to until `keep`. */
@@ -171,7 +174,7 @@ export class Decoder {
     const digits = declared.trim();
     if (!/^\d{1,15}$/.test(digits)) throw malformed('content-length is not a number');
     this.#bodyBytes = Number(digits);
-    if (this.#bodyBytes > this.#limits.messageBytesMax) throw tooLarge(this.#limits);
+    if (this.#bodyBytes > this.bodyBytesMax) throw tooLarge(this.bodyBytesMax);
   }
 
   /** STOMP 1.1 and 1.2: undefined escape sequences are a fatal protocol error. */
@@ -199,7 +202,7 @@ export class Decoder {
     }
     const found = this.#window.indexOf(NUL, this.#start + this.#cursor);
     const end = found < 0 ? available : found - this.#start;
-    if (end - this.#headEnd > this.#limits.messageBytesMax) throw tooLarge(this.#limits);
+    if (end - this.#headEnd > this.bodyBytesMax) throw tooLarge(this.bodyBytesMax);
     this.#cursor = end;
     return found < 0 ? -1 : end;
   }
@@ -246,9 +249,9 @@ function malformed(reason: string): StompError {
   return new StompError('Malformed frame', `Malformed frame: ${reason}\n`);
 }
 
-function tooLarge(limits: Limits): StompError {
+function tooLarge(maxBytes: number): StompError {
   return new StompError(
     'Message too large',
-    `The body is larger than the limit of ${limits.messageBytesMax} bytes\n`,
+    `The body is larger than the limit of ${maxBytes} bytes\n`,
   );
 }

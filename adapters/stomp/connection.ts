@@ -33,6 +33,9 @@ import { VERSIONS, type Version } from './text.ts';
 const State = { CONNECTING: 0, OPEN: 1, DRAINING: 2, CLOSED: 3 } as const;
 type State = (typeof State)[keyof typeof State];
 
+/** Whoever is not logged in has nothing to say at length. */
+const BODY_BYTES_BEFORE_LOGIN_MAX = 1024;
+
 /** How long unconfirmed messages may delay a client's good-bye, or ours. */
 const DRAIN_MAX_MS = 5000;
 
@@ -81,6 +84,7 @@ export class StompConnection implements Connection {
     this.#log = context.log.child({ protocol: 'stomp', peer: peer.address });
     this.#counters = context.meter.protocol('stomp');
     this.#decoder = new Decoder(context.limits);
+    this.#decoder.bodyBytesMax = BODY_BYTES_BEFORE_LOGIN_MAX;
     this.#heartbeat = new Heartbeat(context.clock);
     this.#name = `session-${randomName(context.random)}`;
   }
@@ -238,6 +242,7 @@ export class StompConnection implements Connection {
     const settling = new Settling(link, subscriptions);
     this.#parts = { session, consuming, publishing: new Publishing(link, consuming, settling) };
     this.#state = State.OPEN;
+    this.#decoder.bodyBytesMax = this.#context.limits.messageBytesMax;
     this.#transport.authenticated();
     const { product } = this.#context;
     writeFrame(

@@ -106,6 +106,16 @@ describe('connecting', () => {
     expect(twice.frame().headers['message']).toBe('Illegal command');
   });
 
+  test('takes no large body before CONNECT, and any legal one after it', () => {
+    const body = 'x'.repeat(2000);
+    const early = createBroker().dial();
+    early.send('SEND', { destination: '/queue/a' }, body);
+    expect(early.frame().headers['message']).toBe('Message too large');
+    const client = createBroker().connect();
+    client.send('SEND', { destination: '/queue/a', receipt: 'r' }, body);
+    expect(client.frame().command).toBe('RECEIPT');
+  });
+
   test('answers an unknown command as RabbitMQ does', () => {
     const client = createBroker().connect('1.0');
     client.raw('WRONGCOMMAND\ndestination:a\nexchange:amq.fanout\n\n\0');
