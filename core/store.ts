@@ -14,10 +14,21 @@ export interface Store {
   /** The log of one durable queue; null where the store keeps no messages. The same id, the same log. */
   queue(id: string): QueueLog | null;
   table(name: string): Table;
+  /** A table of whole messages; null where the store keeps none. */
+  messages(name: string): MessageTable | null;
+  /** Calls `done` once everything written before is safe; never within this call. */
+  flush(done: () => void): void;
   /** Calls `listener` when the store stops (an error) and goes on (null) taking writes. */
   onTrouble(listener: (error: Error | null) => void): void;
   /** Makes everything safe first. */
   close(): Promise<void>;
+}
+
+export interface MessageTable {
+  set(key: string, message: Message): void;
+  delete(key: string): void;
+  /** Damaged or unknown ones are logged and left out. */
+  entries(): Iterable<readonly [key: string, message: Message]>;
 }
 
 /** Durable exchanges, queues and bindings: JSON records by kind and key. */

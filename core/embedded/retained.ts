@@ -1,4 +1,5 @@
 import type { Message } from '../message.ts';
+import type { MessageTable } from '../store.ts';
 import { KeyTree } from './key-tree.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 
@@ -7,11 +8,17 @@ export class Retained {
   readonly #tree = new KeyTree<Message>();
   readonly #memory: MemoryGauge;
   readonly #max: number;
+  readonly #table: MessageTable | null;
 
-  /** `max`: keys at most. */
-  constructor(memory: MemoryGauge, max: number) {
+  /** `max`: keys at most. What `table` holds from before is there again. */
+  constructor(memory: MemoryGauge, max: number, table: MessageTable | null) {
     this.#memory = memory;
     this.#max = max;
+    this.#table = table;
+    for (const [key, message] of table?.entries() ?? []) {
+      memory.add(message.size);
+      this.#tree.set(key, message);
+    }
   }
 
   get size(): number {
@@ -22,6 +29,7 @@ export class Retained {
   keep(message: Message): boolean {
     if (message.body.length === 0) {
       this.#forget(this.#tree.delete(message.routingKey));
+      this.#table?.delete(message.routingKey);
       return true;
     }
     if (this.#tree.size >= this.#max && this.#tree.get(message.routingKey) === undefined)
@@ -29,6 +37,7 @@ export class Retained {
     const kept = message.own();
     this.#memory.add(kept.size);
     this.#forget(this.#tree.set(message.routingKey, kept));
+    this.#table?.set(message.routingKey, kept);
     return true;
   }
 
@@ -39,12 +48,19 @@ export class Retained {
     this.#tree.match(pattern, (message) => {
       (message.expiresAt !== 0 && message.expiresAt <= now ? expired : found).push(message);
     });
-    for (const message of expired) this.#forget(this.#tree.delete(message.routingKey));
+    for (const { routingKey } of expired) {
+      this.#forget(this.#tree.delete(routingKey));
+      this.#table?.delete(routingKey);
+    }
     return found;
   }
 
+  /** The exchange is deleted. */
   clear(): void {
-    for (const message of this.#tree.values()) this.#memory.remove(message.size);
+    for (const message of this.#tree.values()) {
+      this.#memory.remove(message.size);
+      this.#table?.delete(message.routingKey);
+    }
   }
 
   #forget(message: Message | undefined): void {

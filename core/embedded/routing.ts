@@ -13,11 +13,11 @@ import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Death, Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
+import type { Store } from '../store.ts';
 import { buried, cycles } from './deadletter.ts';
 import type { Exchange } from './exchange.ts';
 import { Matches } from './matches.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
-import { Retained } from './retained.ts';
 import type { Topology } from './topology.ts';
 import { type Queue, type Receipt, Taken } from './types.ts';
 
@@ -31,6 +31,7 @@ export interface RoutingContext {
   readonly log: Log;
   readonly counters: CoreCounters;
   readonly memory: MemoryGauge;
+  readonly store: Store;
 }
 
 interface Burial {
@@ -83,14 +84,14 @@ export class Routing {
   /** Returns whether a queue that it went to wants its publishers slowed. */
   publish(message: Message, tag: number, mandatory: boolean, events: PublisherEvents): boolean {
     const exchange = this.source(message);
-    if (message.retain) this.#retain(exchange, message);
+    const told = message.retain ? this.#retain(exchange, message, events) : events;
     const matches = this.#route(exchange, message);
     if (matches.queueCount === 0) {
-      this.#unroutable(message, tag, mandatory, events);
+      this.#unroutable(message, tag, mandatory, told);
       return false;
     }
     this.#context.counters.routed++;
-    return this.#enqueue(message, matches, tag, events);
+    return this.#enqueue(message, matches, tag, told);
   }
 
   /** Takes a message that a queue gave up; goes on with its dead-letter exchange, if it has one. */
@@ -166,11 +167,19 @@ export class Routing {
     if (tag > 0) events.settled(tag, Fate.UNROUTABLE);
   }
 
-  #retain(exchange: Exchange, message: Message): void {
-    exchange.retained ??= new Retained(this.#context.memory, this.#context.limits.retainedMax);
-    if (exchange.retained.keep(message)) return;
-    const { exchange: name, routingKey } = message;
-    this.#context.log.warn({ exchange: name, routingKey }, 'retained messages are at their limit');
+  /** Keeps a last value. Returns whom to tell: a durable one is settled only when it is safe. */
+  #retain(exchange: Exchange, message: Message, events: PublisherEvents): PublisherEvents {
+    const { store, log } = this.#context;
+    if (!this.#topology.retained(exchange).keep(message)) {
+      const { exchange: name, routingKey } = message;
+      log.warn({ exchange: name, routingKey }, 'retained messages are at their limit');
+    }
+    if (!message.durable || !store.durable) return events;
+    return {
+      settled: (tag, fate) => store.flush(() => events.settled(tag, fate)),
+      returned: (returned) => events.returned(returned),
+      writable: () => events.writable(),
+    };
   }
 
   #rise({ message, queue, reason }: Burial): void {

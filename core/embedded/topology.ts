@@ -13,6 +13,7 @@ import type { Registry } from '../registry.ts';
 import type { Definitions } from '../store.ts';
 import { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
+import type { Retained } from './retained.ts';
 import type { ExchangeType, Queue } from './types.ts';
 
 /** Exchanges that every vhost has (RabbitMQ's, and the one that JIDs are keys of). */
@@ -33,6 +34,8 @@ export interface TopologyContext {
   readonly limits: Limits;
   /** Makes the queue object of a spec, its log recovered. */
   makeQueue(spec: QueueSpec): Queue;
+  /** Makes the last values of an exchange, recovered. */
+  makeRetained(exchange: string): Retained;
 }
 
 export class Topology {
@@ -87,6 +90,12 @@ export class Topology {
     throw new BrokerError('not-found', `no queue '${name}' in vhost '${this.#context.vhost}'`);
   }
 
+  /** The last values of an exchange, read when they are first asked for. */
+  retained(exchange: Exchange): Retained {
+    exchange.retained ??= this.#context.makeRetained(exchange.spec.name);
+    return exchange.retained;
+  }
+
   addExchange(spec: ExchangeSpec): void {
     const type = this.#context.exchangeTypes.find(spec.type);
     if (type === undefined) {
@@ -98,7 +107,7 @@ export class Topology {
 
   removeExchange(exchange: Exchange): void {
     this.#exchanges.delete(exchange.spec.name);
-    exchange.retained?.clear();
+    this.retained(exchange).clear();
     this.#context.definitions.delete('exchange', this.#key(exchange.spec.name));
     for (const binding of [...exchange.bindings.values(), ...exchange.incoming]) {
       this.#removeBinding(binding);

@@ -24,6 +24,7 @@ import type { Store } from '../store.ts';
 import { lockedQueue, requireSameExchange, requireSameQueue } from './equivalence.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
+import { Retained } from './retained.ts';
 import { Routing } from './routing.ts';
 import { Topology } from './topology.ts';
 import type { ExchangeType, Queue, QueueType } from './types.ts';
@@ -57,6 +58,11 @@ export class VirtualHost {
       exchangeTypes: context.exchangeTypes,
       limits: context.limits,
       makeQueue: (spec) => this.#makeQueue(spec),
+      makeRetained: (exchange) => {
+        const { memory, limits, store } = context;
+        const table = store.messages(`retained\0${name}\0${exchange}`);
+        return new Retained(memory, limits.retainedMax, table);
+      },
     });
     this.routing = new Routing({ ...context, vhost: name }, this.topology);
     this.topology.recover();
@@ -149,9 +155,9 @@ export class VirtualHost {
   }
 
   retained(exchange: string, pattern: string): readonly Message[] {
-    return (
-      this.topology.exchange(exchange).retained?.find(pattern, this.#context.clock.now()) ?? []
-    );
+    return this.topology
+      .retained(this.topology.exchange(exchange))
+      .find(pattern, this.#context.clock.now());
   }
 
   /** Throws `not-found`, or `resource-locked` for another's exclusive queue. */

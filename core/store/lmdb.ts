@@ -16,12 +16,12 @@ import { ConfigError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Format, Message } from '../message.ts';
 import type { Registry } from '../registry.ts';
-import type { Definitions, QueueLog, Store } from '../store.ts';
+import type { Definitions, MessageTable, QueueLog, Store } from '../store.ts';
 import { CheckpointFile } from './checkpoint.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import { Journal } from './journal.ts';
 import type { Location } from './queue-index.ts';
-import { RECORD_HEAD_BYTES, RecordReader, readMessage } from './records.ts';
+import { encodeMessage, RECORD_HEAD_BYTES, RecordReader, readMessage } from './records.ts';
 import { replay, StoreDamage, wholeRecord } from './replay.ts';
 import { type Disk, FileDisk, type Segment } from './segment.ts';
 import { StoreState } from './state.ts';
@@ -90,6 +90,31 @@ export class LmdbStore implements Store {
 
   table(name: string): Table {
     return this.#state.space.table(name);
+  }
+
+  messages(name: string): MessageTable {
+    const table = this.#state.space.table(`messages:${name}`);
+    const { formats, log } = this.#options;
+    return {
+      set: (key, message) => table.set(key, encodeMessage(message)),
+      delete: (key) => table.delete(key),
+      entries: function* () {
+        for (const [key, value] of table.entries()) {
+          try {
+            yield [key, readMessage(new RecordReader(value), formats)] as const;
+          } catch (error) {
+            log.error(
+              { table: name, key, reason: reasonOf(error) },
+              'a stored message cannot be read',
+            );
+          }
+        }
+      },
+    };
+  }
+
+  flush(done: () => void): void {
+    this.#journal.flush(done);
   }
 
   onTrouble(listener: (error: Error | null) => void): void {

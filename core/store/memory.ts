@@ -1,5 +1,5 @@
 import type { Table } from '../engine.ts';
-import type { Definitions, QueueLog, Store } from '../store.ts';
+import type { Definitions, MessageTable, QueueLog, Store } from '../store.ts';
 
 /** A store that keeps nothing beyond the process: durable queues live as long as it does. */
 export class MemoryStore implements Store {
@@ -19,6 +19,14 @@ export class MemoryStore implements Store {
       this.#tables.set(name, table);
     }
     return table;
+  }
+
+  messages(): MessageTable | null {
+    return null;
+  }
+
+  flush(done: () => void): void {
+    queueMicrotask(done);
   }
 
   onTrouble(): void {}

@@ -44,13 +44,17 @@ const NOTHING = Buffer.alloc(0);
 
 /** Encodes the records of one batch, one after the other. */
 export class RecordWriter {
-  #buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  #buffer: Buffer;
   /** Of `#buffer`: what is not yet a piece, the record being written, the next byte. */
   #from = 0;
   #record = 0;
   #at = 0;
   readonly #pieces: Buffer[] = [];
   #bytes = 0;
+
+  constructor(blockBytes: number = BLOCK_BYTES) {
+    this.#buffer = Buffer.allocUnsafeSlow(blockBytes);
+  }
 
   /** Bytes of the records so far. */
   get length(): number {
@@ -238,4 +242,12 @@ export function readMessage(reader: RecordReader, formats: Registry<Format>): Me
     copies.length === 0 ? null : copies,
     trail === '' ? null : (JSON.parse(trail) as Trail),
   );
+}
+
+/** A message as the value of a table. */
+export function encodeMessage(message: Message): Buffer {
+  const writer = new RecordWriter(256 + message.native.length + message.body.length);
+  writeMessage(writer, message);
+  writer.raw(message.body);
+  return Buffer.concat(writer.take());
 }

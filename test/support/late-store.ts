@@ -5,7 +5,14 @@
 import type { Table } from '../../core/engine.ts';
 import type { Message } from '../../core/message.ts';
 import { MemoryStore } from '../../core/store/memory.ts';
-import type { Definitions, Logged, QueueLog, ReadBack, Store } from '../../core/store.ts';
+import type {
+  Definitions,
+  Logged,
+  MessageTable,
+  QueueLog,
+  ReadBack,
+  Store,
+} from '../../core/store.ts';
 
 export class LateStore implements Store {
   readonly name = 'late';
@@ -13,6 +20,10 @@ export class LateStore implements Store {
   readonly #memory = new MemoryStore();
   readonly definitions: Definitions = this.#memory.definitions;
   readonly #logs = new Map<string, LateLog>();
+  readonly #messages = new Map<string, Map<string, Message>>();
+  #waiting: (() => void)[] = [];
+  readonly #messages = new Map<string, LateMessages>();
+  #waiting: (() => void)[] = [];
   #listeners: ((error: Error | null) => void)[] = [];
 
   queue(id: string): LateLog {
@@ -28,6 +39,37 @@ export class LateStore implements Store {
     return this.#memory.table(name);
   }
 
+  messages(name: string): MessageTable {
+    let kept = this.#messages.get(name);
+    if (kept === undefined) {
+      kept = new Map();
+      this.#messages.set(name, kept);
+    }
+    const table = kept;
+    return {
+      set: (key, message) => void table.set(key, message),
+      delete: (key) => void table.delete(key),
+      entries: () => [...table],
+    };
+  }
+
+  flush(done: () => void): void {
+    this.#waiting.push(done);
+  }
+
+  messages(name: string): MessageTable {
+    let table = this.#messages.get(name);
+    if (table === undefined) {
+      table = new LateMessages();
+      this.#messages.set(name, table);
+    }
+    return table;
+  }
+
+  flush(done: () => void): void {
+    this.#waiting.push(done);
+  }
+
   onTrouble(listener: (error: Error | null) => void): void {
     this.#listeners.push(listener);
   }
@@ -40,17 +82,20 @@ export class LateStore implements Store {
   /** One sync: everything so far is safe, and everybody who waits is told so. */
   answer(): void {
     for (const log of this.#logs.values()) log.answer();
+    for (const done of this.#waiting.splice(0)) done();
   }
 
   /** The process dies: whatever was not answered never happened, and nobody is told. */
   crash(): void {
     for (const log of this.#logs.values()) log.forget();
+    this.#waiting = [];
+    this.#waiting = [];
     this.#listeners = [];
   }
 
   /** Flushes that wait for their answer. */
   get waiting(): number {
-    let count = 0;
+    let count = this.#waiting.length;
     for (const log of this.#logs.values()) count += log.waiting;
     return count;
   }
@@ -58,6 +103,23 @@ export class LateStore implements Store {
   async close(): Promise<void> {
     this.answer();
     this.#listeners = [];
+  }
+}
+
+/** Whole messages by key; safe at once. */
+class LateMessages implements MessageTable {
+  readonly #kept = new Map<string, Message>();
+
+  set(key: string, message: Message): void {
+    this.#kept.set(key, message);
+  }
+
+  delete(key: string): void {
+    this.#kept.delete(key);
+  }
+
+  entries(): Iterable<readonly [string, Message]> {
+    return [...this.#kept];
   }
 }
 

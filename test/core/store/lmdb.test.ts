@@ -256,6 +256,28 @@ describe('a backlog', () => {
   });
 });
 
+describe('last values', () => {
+  it('are safe when that is confirmed, and there after a kill', async () => {
+    const running = start();
+    const events = publish(
+      running,
+      { exchange: 'amq.topic', key: 'a.b', body: 'on', retain: true },
+      1,
+    );
+    publish(running, { exchange: 'amq.topic', key: 'a.c', body: 'off', retain: true });
+    publish(running, { exchange: 'amq.topic', key: 'a.c', body: '', retain: true });
+    expect(events).toEqual([]);
+    running.flush();
+    running.flush();
+    expect(events).toEqual(['1 UNROUTABLE']);
+    kill();
+    const found = await start().session.retained('amq.topic', 'a.#');
+    expect(found.map((m) => [m.routingKey, m.body.toString(), m.retain])).toEqual([
+      ['a.b', 'on', true],
+    ]);
+  });
+});
+
 describe('definitions and tables', () => {
   it('are there after a kill, with the types of their arguments', async () => {
     const running = start();
