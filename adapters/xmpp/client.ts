@@ -34,6 +34,8 @@ const State = { OPENING: 0, LOGIN: 1, BINDING: 2, BOUND: 3 } as const;
 type State = (typeof State)[keyof typeof State];
 
 const LOGIN_ATTEMPTS_MAX = 5;
+/** The client closed the stream. */
+const END = Symbol('end');
 
 export class ClientConnection implements Connection, Link {
   readonly #host: Host;
@@ -50,7 +52,7 @@ export class ClientConnection implements Connection, Link {
   #attempts = 0;
   #holds = 0;
   /** What came while an answer was awaited; bounded by the transport, which is held. */
-  #waiting: Element[] = [];
+  #waiting: (Element | typeof END)[] = [];
 
   constructor(host: Host, transport: Transport, peer: Peer, forget: () => void) {
     this.#host = host;
@@ -63,8 +65,8 @@ export class ClientConnection implements Connection, Link {
       transport,
       {
         opened: (header) => this.#opened(header),
-        element: (node) => this.#element(node),
-        finished: () => this.#left(true),
+        element: (node) => this.#take(node),
+        finished: () => this.#take(END),
         failed: (condition, reason) => this.#failed(condition, reason),
       },
       NS.CLIENT,
@@ -122,7 +124,7 @@ export class ClientConnection implements Connection, Link {
     while (this.#holds === 0) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
-      this.#stream.guard(() => this.#element(next));
+      this.#stream.guard(() => this.#take(next));
     }
   }
 
@@ -192,12 +194,15 @@ export class ClientConnection implements Connection, Link {
     return features;
   }
 
+  #take(next: Element | typeof END): void {
+    if (this.#holds > 0) this.#waiting.push(next);
+    else if (next === END) {
+      this.#stream.close();
+      this.#left(true);
+    } else if (!this.#stream.ended) this.#element(next);
+  }
+
   #element(node: Element): void {
-    if (this.#holds > 0) {
-      this.#waiting.push(node);
-      return;
-    }
-    if (this.#stream.ended) return;
     if (this.#state === State.BOUND) this.#stanza(node);
     else if (this.#state === State.BINDING) this.#beforeBind(node);
     else this.#login(node);

@@ -22,6 +22,9 @@ import { type Condition, errorReply, isAnswerable } from './stanza-error.ts';
 import { type StreamCondition, XmlStream } from './stream.ts';
 import { type Receipt, type Wire, wireOf } from './wire.ts';
 
+/** The component closed the stream. */
+const END = Symbol('end');
+
 export class ComponentConnection implements Connection {
   readonly #host: Host;
   readonly #transport: Transport;
@@ -33,7 +36,7 @@ export class ComponentConnection implements Connection {
   #streamId = '';
   #component: Component | null = null;
   #holds = 0;
-  #waiting: Element[] = [];
+  #waiting: (Element | typeof END)[] = [];
 
   constructor(host: Host, transport: Transport, peer: Peer, forget: () => void) {
     this.#host = host;
@@ -45,8 +48,8 @@ export class ComponentConnection implements Connection {
       transport,
       {
         opened: (header) => this.#opened(header),
-        element: (node) => this.#element(node),
-        finished: () => this.#left(),
+        element: (node) => this.#take(node),
+        finished: () => this.#take(END),
         failed: (condition, reason) => this.#failed(condition, reason),
       },
       NS.COMPONENT,
@@ -88,11 +91,14 @@ export class ComponentConnection implements Connection {
     });
   }
 
-  #element(node: Element): void {
-    if (this.#holds > 0) this.#waiting.push(node);
-    else if (this.#stream.ended) return;
-    else if (this.#component === null) this.#handshake(node);
-    else this.#stanza(this.#component, node);
+  #take(next: Element | typeof END): void {
+    if (this.#holds > 0) this.#waiting.push(next);
+    else if (next === END) {
+      this.#stream.close();
+      this.#left();
+    } else if (this.#stream.ended) return;
+    else if (this.#component === null) this.#handshake(next);
+    else this.#stanza(this.#component, next);
   }
 
   #handshake(node: Element): void {
@@ -171,7 +177,7 @@ export class ComponentConnection implements Connection {
     while (this.#holds === 0) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
-      this.#stream.guard(() => this.#element(next));
+      this.#stream.guard(() => this.#take(next));
     }
   }
 
@@ -229,8 +235,8 @@ class Component implements Entity, OutboxOwner {
     receipt?.acknowledged();
   }
 
-  publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): void {
-    this.#outbox.publish(message, stanza, 0, mandatory, unrouted);
+  publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): boolean {
+    return this.#outbox.publish(message, stanza, 0, mandatory, unrouted);
   }
 
   bounce(stanza: Element, condition: Condition): void {

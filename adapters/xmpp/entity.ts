@@ -19,8 +19,9 @@ export interface Entity {
   /**
    * Publishes what `stanza` said. Where nobody is routed to, `unrouted` decides, else the stanza
    * comes back with an error (mapping, section 6). No `mandatory`: nobody listening is fine.
+   * False where it was refused at once, and the sender told.
    */
-  publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): void;
+  publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): boolean;
   /** No further stanza of this entity is handled until `release`: an answer is on its way. */
   hold(): void;
   release(): void;

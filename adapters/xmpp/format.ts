@@ -107,6 +107,8 @@ export class XmppFormat implements Format {
       shim.add(collides ? USER_PREFIX + name : name, text);
     }
     if (shim.element !== null) stanza.append(shim.element);
+    // XEP-0334 is how XMPP says that a message is transient.
+    if (!message.durable) stanza.append(element('no-permanent-store', { xmlns: NS.HINTS }));
     return nativeOf(stanza, '');
   }
 

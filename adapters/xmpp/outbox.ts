@@ -50,7 +50,7 @@ export class Outbox implements PublisherEvents {
     sequence: number,
     mandatory: boolean,
     unrouted: (() => void) | undefined,
-  ): void {
+  ): boolean {
     const tag = ++this.#tag;
     this.#pending.set(tag, { stanza, sequence, mandatory, unrouted });
     this.#counters.received++;
@@ -63,7 +63,9 @@ export class Outbox implements PublisherEvents {
     } catch (error) {
       this.#pending.delete(tag);
       this.#owner.bounce(stanza, conditionOf(error));
+      return false;
     }
+    return true;
   }
 
   settled(tag: number, fate: Fate): void {

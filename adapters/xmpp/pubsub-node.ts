@@ -42,8 +42,14 @@ export const DEFAULT_NODE: NodeConfig = {
   notifyRetract: true,
 };
 
+/** The exchange whose keys are topics. */
+export const TOPIC_EXCHANGE = 'amq.topic';
+/** A node `$exchange/x/a/b` stands for key `a.b` of the exchange `x`, as the topic does in MQTT. */
+const EXCHANGE_NODE = /^\$exchange\/([^/]+)(?:\/(.*))?$/s;
+
 export class PubsubNode {
   readonly name: string;
+  readonly exchange: string;
   readonly key: string;
   readonly config: NodeConfig;
   readonly affiliations: Map<string, NodeAffiliation>;
@@ -54,7 +60,9 @@ export class PubsubNode {
 
   constructor(name: string, stored: StoredNode | null) {
     this.name = name;
-    this.key = topicToKey(name);
+    const elsewhere = EXCHANGE_NODE.exec(name);
+    this.exchange = elsewhere === null ? TOPIC_EXCHANGE : decoded(elsewhere[1] ?? '');
+    this.key = topicToKey(elsewhere === null ? name : (elsewhere[2] ?? ''));
     this.config = { ...DEFAULT_NODE, ...stored?.config };
     this.affiliations = new Map(Object.entries(stored?.affiliations ?? {}));
     this.subscribers = new Map(Object.entries(stored?.subscribers ?? {}));
@@ -93,6 +101,11 @@ export class PubsubNode {
       (subscriber) => subscriber === jid.bare || subscriber.startsWith(`${jid.bare}/`),
     );
   }
+}
+
+/** A slash, or a percent sign itself, is percent-encoded in the exchange's name. */
+function decoded(name: string): string {
+  return name.replace(/%(2F|25)/gi, (code) => (code === '%25' ? '%' : '/'));
 }
 
 const FORM_TYPE = 'http://jabber.org/protocol/pubsub#node_config';

@@ -39,13 +39,12 @@ import {
 } from './pubsub-request.ts';
 import { type Condition, conditionOf, errorReply, resultReply } from './stanza-error.ts';
 
-/** The exchange whose keys are topics. */
-export const TOPIC_EXCHANGE = 'amq.topic';
 const NODE_BYTES_MAX = 1023;
 export class Pubsub implements Service, Consumer {
   readonly domain: string;
   readonly host: Host;
   readonly nodes = new Map<string, PubsubNode>();
+  /** By exchange and routing key. */
   readonly #byKey = new Map<string, PubsubNode>();
   readonly #stored: JsonTable<StoredNode>;
   /** The queue that all nodes' keys are bound to, once there is a subscriber. */
@@ -108,7 +107,7 @@ export class Pubsub implements Service, Consumer {
   /** Whatever was published on a node's topic (XEP-0060 7.1.2). */
   deliver(delivery: Delivery): void {
     const { message } = delivery;
-    const node = this.#byKey.get(message.routingKey);
+    const node = this.#byKey.get(`${message.exchange} ${message.routingKey}`);
     if (node === undefined || node.subscribers.size === 0) return;
     const now = this.host.context.clock.now();
     const { format } = this.host;
@@ -143,7 +142,7 @@ export class Pubsub implements Service, Consumer {
 
   remove(node: PubsubNode): void {
     this.nodes.delete(node.name);
-    this.#byKey.delete(node.key);
+    this.#byKey.delete(`${node.exchange} ${node.key}`);
     this.#stored.delete(node.name);
     if (node.bound && this.#queue !== null) {
       const binding = this.#binding(node, this.#queue);
@@ -277,7 +276,7 @@ export class Pubsub implements Service, Consumer {
       host.format,
       native,
       body,
-      TOPIC_EXCHANGE,
+      node.exchange,
       node.key,
       true,
       0,
@@ -285,12 +284,11 @@ export class Pubsub implements Service, Consumer {
       now,
       retain,
     );
-    if (!host.allows(request.sender.engine, 'write', TOPIC_EXCHANGE)) {
+    if (!host.allows(request.sender.engine, 'write', node.exchange)) {
       reply(request, errorReply(request.iq, 'forbidden'));
       return false;
     }
-    request.sender.publish(message, request.iq, false);
-    return true;
+    return request.sender.publish(message, request.iq, false);
   }
 
   #retract(request: PubsubRequest, action: Element): void {
@@ -320,7 +318,7 @@ export class Pubsub implements Service, Consumer {
     if (jid === null) return;
     const node = this.#nodeFor(request, action.attrs.node);
     if (node === null) return;
-    if (!node.mayRead(from) || !this.host.allows(sender.engine, 'read', TOPIC_EXCHANGE)) {
+    if (!node.mayRead(from) || !this.host.allows(sender.engine, 'read', node.exchange)) {
       const closed =
         node.affiliation(from) !== 'outcast' && node.config.accessModel === 'whitelist';
       reply(
@@ -457,7 +455,7 @@ export class Pubsub implements Service, Consumer {
     const { sender, iq } = request;
     sender.hold();
     after(
-      () => sender.engine.retained(TOPIC_EXCHANGE, node.key),
+      () => sender.engine.retained(node.exchange, node.key),
       (messages) => {
         done(messages.find((message) => message.routingKey === node.key) ?? null);
         sender.release();
@@ -522,7 +520,7 @@ export class Pubsub implements Service, Consumer {
 
   #add(node: PubsubNode): void {
     this.nodes.set(node.name, node);
-    this.#byKey.set(node.key, node);
+    this.#byKey.set(`${node.exchange} ${node.key}`, node);
   }
 
   #listen(node: PubsubNode, done: () => void, failed: (error: unknown) => void): void {
@@ -573,7 +571,7 @@ export class Pubsub implements Service, Consumer {
 
   #binding(node: PubsubNode, queue: string): Parameters<Host['system']['bind']>[0] {
     return {
-      source: TOPIC_EXCHANGE,
+      source: node.exchange,
       destination: queue,
       toExchange: false,
       routingKey: node.key,

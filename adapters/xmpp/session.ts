@@ -129,8 +129,9 @@ export class ClientSession implements Entity, OutboxOwner {
     else this.#host.router.iq(this, stanza, to, text === undefined);
   }
 
-  publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): void {
-    this.#outbox.publish(message, stanza, this.#management?.received ?? 0, mandatory, unrouted);
+  publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): boolean {
+    const sequence = this.#management?.received ?? 0;
+    return this.#outbox.publish(message, stanza, sequence, mandatory, unrouted);
   }
 
   bounce(stanza: Element, condition: Condition): void {

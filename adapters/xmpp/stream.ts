@@ -48,7 +48,7 @@ export interface StreamHandler {
   /** The client opened, or reopened, the stream; answer with `reply`, or `fail`. */
   opened(header: Element): void;
   element(node: Element): void;
-  /** The client closed the stream; it is answered already. */
+  /** The client closed the stream: `close` answers, once what came before is done. */
   finished(): void;
   /** The stream was ended by `fail`. */
   failed(condition: StreamCondition, reason: string): void;
@@ -157,7 +157,6 @@ export class XmlStream implements FrameHandler {
   }
 
   footer(): void {
-    this.close();
     this.#handler.finished();
   }
 

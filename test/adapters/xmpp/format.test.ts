@@ -142,7 +142,7 @@ describe('writing for XMPP', () => {
       '\n id="m"><subject>S</subject><body>a &lt; b</body><thread>c1</thread>' +
         '<headers xmlns="http://jabber.org/protocol/shim"><header name="Type">order</header>' +
         '<header name="Content-Type">text/plain</header><header name="Reply-To">amq.gen-%58@queues.example.org</header>' +
-        '<header name="Priority">7</header><header name="Expiration">1500</header><header name="subject">S</header></headers>',
+        '<header name="Priority">7</header><header name="Expiration">1500</header><header name="subject">S</header></headers><no-permanent-store xmlns="urn:xmpp:hints"/>',
     );
   });
 
