@@ -2,7 +2,7 @@
  * One channel: frames in, methods to the part of it that knows them.
  *
  *     OPEN ──channel.close from the client──▶ CLOSED        (answered with close-ok)
- *     OPEN ──an error──▶ CLOSING ──close-ok──▶ CLOSED       (what the client had sent is dropped meanwhile)
+ *     OPEN ──an error──▶ CLOSING ──close-ok──▶ CLOSED       (what comes meanwhile is dropped)
  */
 import { type Eventually, Outcome } from '../../core/engine.ts';
 import { Consuming } from './consuming.ts';
@@ -24,7 +24,10 @@ import { FrameType, isMethod, Method, Reply } from './wire.ts';
 /** What a channel asks of its connection beside its link. */
 export interface ChannelHost {
   readonly link: Link;
-  /** An error on `channel` in answer to `method`: closes it or, where the error says so, the connection. */
+  /**
+   * An error on `channel` in answer to `method`: closes it or, where the error says so, the
+   * connection.
+   */
   channelFailed(channel: Channel, error: unknown, method: number): void;
   /** The channel is closed on both sides: its number is free. */
   channelClosed(channel: Channel): void;

@@ -5,8 +5,8 @@
  *     1 … told | told+1 … settled | settled+1 …
  *              └ one ack, multiple └ some of these may be settled too (`ahead`): an ack each
  *
- * A nack is told at once, after the acks that wait, so an ack with `multiple` never covers a publish
- * that was not yet nacked.
+ * A nack is told at once, after the acks that wait, so an ack with `multiple` never covers a
+ * publish that was not yet nacked.
  */
 import { Fate } from '../../core/engine.ts';
 

@@ -306,7 +306,10 @@ export class AmqpConnection
     this.#recent = opened;
   }
 
-  /** The client closes: everything is given back before it is told so (exclusive queues: AMQP 1.7.2.1.4). */
+  /**
+   * The client closes: everything is given back before it is told so (exclusive queues: AMQP
+   * 1.7.2.1.4).
+   */
   #onClose(): void {
     this.#release();
     writeMethod(this.output, 0, Method.CONNECTION_CLOSE_OK);
@@ -351,7 +354,9 @@ export class AmqpConnection
     this.transport.end();
   }
 
-  /** Gives back everything that the connection holds in the broker; the transport stays. Idempotent. */
+  /**
+   * Gives back everything that the connection holds in the broker; the transport stays. Idempotent.
+   */
   #release(): void {
     this.#heartbeat?.stop();
     this.#heartbeat = null;

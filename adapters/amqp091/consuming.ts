@@ -2,8 +2,8 @@
  * The consuming side of a channel: consumers, prefetch windows, basic.get, and what clients say of
  * their deliveries.
  *
- * Prefetch is RabbitMQ's reading of AMQP 1.8.3.1: `global` false is the window of each consumer that
- * is started afterwards, true one window that all consumers of the channel share.
+ * Prefetch is RabbitMQ's reading of AMQP 1.8.3.1: `global` false is the window of each consumer
+ * that is started afterwards, true one window that all consumers of the channel share.
  */
 import { Credit, type Delivery, type Eventually, Outcome, type Pulled } from '../../core/engine.ts';
 import { plain } from '../../core/envelope.ts';
@@ -176,8 +176,8 @@ export class Consuming implements ConsumerOwner {
   }
 
   /**
-   * Called now and then: throws where a delivery has waited for `timeoutMs`. Time is noted per call, not
-   * per delivery, so a client gets up to one interval longer.
+   * Called now and then: throws where a delivery has waited for `timeoutMs`. Time is noted per
+   * call, not per delivery, so a client gets up to one interval longer.
    */
   checkTimeout(now: number, timeoutMs: number): void {
     const { oldest, next } = this.unsettled;
@@ -207,7 +207,8 @@ export class Consuming implements ConsumerOwner {
   #consume(wanted: Wanted, queue: string): void {
     const { tag, acknowledge, exclusive } = wanted;
     const consumer = new AmqpConsumer(this, tag, acknowledge, !wanted.noWait);
-    // Without acknowledgements a consumer takes nothing from the shared window, but waits while it is full.
+    // Without acknowledgements a consumer takes nothing from the shared window, but waits while it
+    // is full.
     const credits: Credit[] = [this.#sharedCredit];
     if (acknowledge && this.#prefetch > 0) credits.push(new Credit(this.#prefetch));
     const priority = this.#priorityOf(wanted);
@@ -220,7 +221,8 @@ export class Consuming implements ConsumerOwner {
       credits,
       arguments: wanted.arguments,
     };
-    // A consumer may be delivered to before there is a subscription to pause: a window that is shut.
+    // A consumer may be delivered to before there is a subscription to pause: a window that is
+    // shut.
     const shut = !this.#flowing || this.channel.link.congested ? new Credit(1) : null;
     if (shut !== null) {
       shut.take();
@@ -239,7 +241,9 @@ export class Consuming implements ConsumerOwner {
     );
   }
 
-  /** Direct reply-to: as RabbitMQ has it, one such consumer a channel, and without acknowledgements. */
+  /**
+   * Direct reply-to: as RabbitMQ has it, one such consumer a channel, and without acknowledgements.
+   */
   #consumeReplies(wanted: Wanted): void {
     if (wanted.acknowledge) throw preconditionFailed('reply consumer cannot acknowledge');
     if (this.#replyTag !== null) throw preconditionFailed('reply consumer already set');

@@ -29,7 +29,10 @@ const REPLIES: Readonly<Record<ErrorCode, ReplyCode>> = {
   internal: Reply.INTERNAL_ERROR,
 };
 
-/** Whatever was thrown as what the client is told. What is no operating error says nothing of itself. */
+/**
+ * Whatever was thrown as what the client is told. What is no operating error says nothing of
+ * itself.
+ */
 export function amqpErrorOf(error: unknown): AmqpError {
   if (error instanceof AmqpError) return error;
   if (error instanceof BrokerError)

@@ -1,10 +1,11 @@
 /**
  * AMQP 0-9-1's properties as the neutral view, and any message's as AMQP properties.
  *
- * Native bytes are a content header's flags and property list as received. A message of our own that
- * the broker annotated (dead letters, a removed BCC header) keeps every byte but its headers and its
- * spent expiration; a foreign one is written from the neutral view. What does not fit a short string
- * of 255 bytes travels whole in a header of its own (`x-message-id`), which reading restores.
+ * Native bytes are a content header's flags and property list as received. A message of our own
+ * that the broker annotated (dead letters, a removed BCC header) keeps every byte but its headers
+ * and its spent expiration; a foreign one is written from the neutral view. What does not fit a
+ * short string of 255 bytes travels whole in a header of its own (`x-message-id`), which reading
+ * restores.
  */
 import { addressFromReplyKey, addressToReplyKey, fitKey } from '../../core/address.ts';
 import { correlationFrom, ROUTING_KEY_HEADER } from '../../core/envelope.ts';
@@ -27,8 +28,8 @@ const LONG_HEADERS = 'x-long-headers';
 const NAME_BYTES_MAX = 255;
 
 /**
- * Marks a correlation id that is bytes: text clients echo a short string faithfully, but not bytes that
- * are no text, and an answer with a damaged correlation id is lost.
+ * Marks a correlation id that is bytes: text clients echo a short string faithfully, but not bytes
+ * that are no text, and an answer with a damaged correlation id is lost.
  */
 const BYTES_PREFIX = 'amq.bytes:';
 
@@ -82,7 +83,9 @@ function correlation(bytes: Buffer): string | Buffer {
   return decoded.toString('base64url') === text ? decoded : id;
 }
 
-/** Puts back what stood in headers for want of room; answers the headers that are the user's own. */
+/**
+ * Puts back what stood in headers for want of room; answers the headers that are the user's own.
+ */
 function restore(
   headers: Headers,
   properties: Properties,
@@ -226,7 +229,10 @@ function longHeader(name: string, value: HeaderValue): HeaderTable {
   ]);
 }
 
-/** A routing key as a method's field: the beginning of one that is too long, whose whole is in a header. */
+/**
+ * A routing key as a method's field: the beginning of one that is too long, whose whole is in a
+ * header.
+ */
 export function shortKey(routingKey: string): string {
   // 85 characters take 255 bytes at most.
   return routingKey.length <= 85 ? routingKey : fitKey(routingKey);

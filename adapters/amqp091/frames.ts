@@ -10,7 +10,10 @@
 import { AmqpError } from './errors.ts';
 import { FRAME_END, FRAME_EXTRA_BYTES, FRAME_HEAD_BYTES, Reply } from './wire.ts';
 
-/** Takes frames; the payload is `buffer` from `start` to `end`. Returns false to be given no more for now. */
+/**
+ * Takes frames; the payload is `buffer` from `start` to `end`. Returns false to be given no more
+ * for now.
+ */
 export interface FrameSink {
   frame(type: number, channel: number, buffer: Buffer, start: number, end: number): boolean;
 }

@@ -19,7 +19,10 @@ import { Reply } from './wire.ts';
 /** May publish in another user's name. */
 const IMPERSONATOR_TAG = 'impersonator';
 
-/** What of a content header the message itself carries; kept between a header frame and the last body frame. */
+/**
+ * What of a content header the message itself carries; kept between a header frame and the last
+ * body frame.
+ */
 export interface Envelope {
   readonly native: Buffer;
   readonly durable: boolean;
@@ -31,7 +34,10 @@ export interface Envelope {
   readonly trail: Trail | null;
 }
 
-/** Properties that are so usual that their bytes need not be kept per message: none, and a delivery mode. */
+/**
+ * Properties that are so usual that their bytes need not be kept per message: none, and a delivery
+ * mode.
+ */
 const NOTHING = Buffer.from([0, 0]);
 const TRANSIENT = Buffer.from([0x10, 0, 1]);
 const PERSISTENT = Buffer.from([0x10, 0, 2]);
@@ -60,7 +66,10 @@ export function usualEnvelope(buffer: Buffer, start: number, end: number): Envel
   return buffer[start + 2] === 1 ? USUAL_TRANSIENT : null;
 }
 
-/** The envelope of properties in `buffer`, whose checked places are `at`; `native` is what is kept of them. */
+/**
+ * The envelope of properties in `buffer`, whose checked places are `at`; `native` is what is kept
+ * of them.
+ */
 export function envelope(buffer: Buffer, at: Skim, native: Buffer, principal: Principal): Envelope {
   if (at.userIdEnd > 0) checkUser(buffer.toString('utf8', at.userIdStart, at.userIdEnd), principal);
   const ttlMs =
@@ -131,8 +140,9 @@ function routes(headers: Headers, name: string): string[] {
 const REASONS: readonly Death['reason'][] = ['rejected', 'expired', 'maxlen', 'delivery_limit'];
 
 /**
- * The dead-letter history of a message that a consumer published again with the headers that it came
- * with, as retry queues do: RabbitMQ goes on counting. None where it is not of RabbitMQ's form.
+ * The dead-letter history of a message that a consumer published again with the headers that it
+ * came with, as retry queues do: RabbitMQ goes on counting. None where it is not of RabbitMQ's
+ * form.
  */
 function deathsOf(headers: Headers): readonly Death[] {
   const list = header(headers, 'x-death');

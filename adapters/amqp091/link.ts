@@ -46,6 +46,9 @@ export interface ChannelPort {
   readonly link: Link;
   /** False once the channel is closed by either side. */
   readonly open: boolean;
-  /** Like `Link.ask`; an error closes the channel, and nothing is done on a channel that closed meanwhile. */
+  /**
+   * Like `Link.ask`; an error closes the channel, and nothing is done on a channel that closed
+   * meanwhile.
+   */
   ask<T>(call: () => Eventually<T>, done: (value: T) => void): void;
 }

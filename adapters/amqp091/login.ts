@@ -13,7 +13,10 @@ export function readLogin(mechanism: string, response: Buffer): Login | null {
   return mechanism === 'AMQPLAIN' ? amqplain(response) : plain(response);
 }
 
-/** RFC 4616: authorization identity, NUL, user, NUL, password. Acting for another user is not offered. */
+/**
+ * RFC 4616: authorization identity, NUL, user, NUL, password. Acting for another user is not
+ * offered.
+ */
 function plain(response: Buffer): Login | null {
   const [identity, user, password, ...rest] = response.toString('utf8').split('\0');
   if (user === undefined || password === undefined || rest.length > 0) return null;

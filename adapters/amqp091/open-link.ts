@@ -1,4 +1,6 @@
-/** The link of an open connection to its channels: output, flow in both directions, and the session. */
+/**
+ * The link of an open connection to its channels: output, flow in both directions, and the session.
+ */
 import type { Timer } from '../../core/clock.ts';
 import type { Eventually, Session } from '../../core/engine.ts';
 import type { Log } from '../../core/log.ts';
@@ -12,8 +14,9 @@ import type { Turn } from './turn.ts';
 import { Method } from './wire.ts';
 
 /**
- * Publishers are held for moments all the time, to let queues keep up. Held for longer than this it is
- * for want of memory, which a client may want to know (RabbitMQ's connection.blocked), in milliseconds.
+ * Publishers are held for moments all the time, to let queues keep up. Held for longer than this it
+ * is for want of memory, which a client may want to know (RabbitMQ's connection.blocked), in
+ * milliseconds.
  */
 const BLOCKED_NOTICE_MS = 250;
 const BLOCKED_REASON = 'low on memory';

@@ -1,12 +1,13 @@
 /**
- * The property part of a content header, as bytes: two bytes of flags, then the values of the flagged
- * properties in the order of the specification (AMQP 4.2.6.1):
+ * The property part of a content header, as bytes: two bytes of flags, then the values of the
+ * flagged properties in the order of the specification (AMQP 4.2.6.1):
  *
  *     15 content-type   14 content-encoding  13 headers   12 delivery-mode   11 priority
  *     10 correlation-id  9 reply-to           8 expiration 7 message-id       6 timestamp
  *      5 type            4 user-id            3 app-id     2 cluster-id       1, 0 unused
  *
- * `skim` checks them and notes where the few stand that the broker itself reads; nothing is decoded.
+ * `skim` checks them and notes where the few stand that the broker itself reads; nothing is
+ * decoded.
  */
 import { preconditionFailed, syntaxError } from './errors.ts';
 import { Notable, scanTable } from './table.ts';
@@ -59,7 +60,10 @@ export class Skim {
   }
 }
 
-/** Checks the properties in `buffer` from `start` to `end`. Throws AmqpError where they do not parse. */
+/**
+ * Checks the properties in `buffer` from `start` to `end`. Throws AmqpError where they do not
+ * parse.
+ */
 export function skim(
   buffer: Buffer,
   start: number,
@@ -126,7 +130,10 @@ function propertyEnd(buffer: Buffer, property: number, offset: number, end: numb
   return next;
 }
 
-/** Tells the properties of a checked header in order: the value's bytes stand from `start` to `end`, length included. */
+/**
+ * Tells the properties of a checked header in order: the value's bytes stand from `start` to `end`,
+ * length included.
+ */
 export function eachProperty(
   native: Buffer,
   visit: (property: number, start: number, end: number) => void,
@@ -141,7 +148,10 @@ export function eachProperty(
   }
 }
 
-/** The same properties with another reply-to (at most 255 bytes), whose old value stood from `start` to `end`. */
+/**
+ * The same properties with another reply-to (at most 255 bytes), whose old value stood from `start`
+ * to `end`.
+ */
 export function withReplyTo(
   buffer: Buffer,
   from: number,

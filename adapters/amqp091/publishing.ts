@@ -1,5 +1,6 @@
 /**
- * The publishing side of a channel: basic.publish, its header and its body frames become one message.
+ * The publishing side of a channel: basic.publish, its header and its body frames become one
+ * message.
  *
  *     METHOD ──publish──▶ HEADER ──header, size > 0──▶ BODY ──last byte──▶ METHOD
  *                                └─size 0───────────────────────────────▶ METHOD
@@ -263,7 +264,10 @@ export class Publishing implements PublisherEvents, ConfirmSink {
   }
 }
 
-/** Whether `buffer` from `start` to `end` is `bytes`. Keys differ at their end, so that is where it begins. */
+/**
+ * Whether `buffer` from `start` to `end` is `bytes`. Keys differ at their end, so that is where it
+ * begins.
+ */
 function isSame(bytes: Buffer, buffer: Buffer, start: number, end: number): boolean {
   const length = end - start;
   if (bytes.length !== length) return false;

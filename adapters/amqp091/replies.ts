@@ -16,7 +16,9 @@ export function writeHeartbeat(output: Output): void {
   output.write(HEARTBEAT);
 }
 
-/** Begins a method frame with room for `fieldBytesMax`; answers where it starts, for `endMethod`. */
+/**
+ * Begins a method frame with room for `fieldBytesMax`; answers where it starts, for `endMethod`.
+ */
 export function beginMethod(
   output: Output,
   channel: number,

@@ -4,8 +4,9 @@
  *     t boolean   b B int8 s u int16 I i int32 (lower case unsigned, but b and s signed)   l int64
  *     f d float   D decimal   S text   x bytes   A array   F table   T seconds   V nothing
  *
- * Every value decodes to something that encodes to the same bytes again: what JavaScript has one type
- * for stays plain, the rest is `Typed`. The bytes are checked before they are decoded (`scanTable`).
+ * Every value decodes to something that encodes to the same bytes again: what JavaScript has one
+ * type for stays plain, the rest is `Typed`. The bytes are checked before they are decoded
+ * (`scanTable`).
  */
 import { isUtf8 } from 'node:buffer';
 import { letterOf } from '../../core/envelope.ts';
@@ -39,7 +40,10 @@ const SIZES = new Map<number, number>([
 const TABLE = code('F');
 const ARRAY = code('A');
 
-/** Checks the entries from `start` to `end` without building anything; answers which notable names are there. */
+/**
+ * Checks the entries from `start` to `end` without building anything; answers which notable names
+ * are there.
+ */
 export function scanTable(buffer: Buffer, start: number, end: number, depthMax: number): number {
   let found: number = Notable.NONE;
   let offset = start;

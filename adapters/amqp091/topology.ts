@@ -133,7 +133,10 @@ export class Topology {
     );
   }
 
-  /** Of a reply queue it is only asked whether it is there: how a server learns that its client has gone. */
+  /**
+   * Of a reply queue it is only asked whether it is there: how a server learns that its client has
+   * gone.
+   */
   #checkReplyQueue(name: string, noWait: boolean): void {
     const { session } = this.#channel.link;
     this.#channel.ask(

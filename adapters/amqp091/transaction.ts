@@ -1,7 +1,7 @@
 /**
- * A channel's transaction (tx class): publishes and settles wait here until commit, which hands them to
- * the engine as one. Commit-ok is due when the queues took responsibility for every message, as for
- * publisher confirms.
+ * A channel's transaction (tx class): publishes and settles wait here until commit, which hands
+ * them to the engine as one. Commit-ok is due when the queues took responsibility for every
+ * message, as for publisher confirms.
  */
 import {
   type Delivery,
@@ -59,7 +59,9 @@ export class Transaction {
     return isPending(answer) ? answer.then(() => fates.all()) : fates.all();
   }
 
-  /** Forgets the publishes; answers the settles, which never happened, in the order of their tags. */
+  /**
+   * Forgets the publishes; answers the settles, which never happened, in the order of their tags.
+   */
   rollback(): [deliveryTag: number, delivery: Delivery][] {
     const undone = this.#settles.map(({ deliveryTag, delivery }): [number, Delivery] => [
       deliveryTag,

@@ -1,6 +1,7 @@
 /**
- * A connection's turns: a piece of input and everything that comes of it. Time stands still within one,
- * what can be told together is told at its end, and an answer that must be awaited stops the input.
+ * A connection's turns: a piece of input and everything that comes of it. Time stands still within
+ * one, what can be told together is told at its end, and an answer that must be awaited stops the
+ * input.
  */
 import type { Clock } from '../../core/clock.ts';
 import type { Eventually } from '../../core/engine.ts';

@@ -4,10 +4,10 @@
  * Tags count up from 1, so the newest stand in a ring at `tag & mask`, which costs no hashing:
  *
  *     old (Map)          ring
- *     3, 17      | head: 20 21 -- 23 24 -- -- 27 :next        -- settled out of order, or never to be
+ *     3, 17      | head: 20 21 -- 23 24 -- -- 27 :next        -- settled, or never to be
  *
- * A few that are never settled would stretch the ring without end; when it is full and mostly empty,
- * what its older half still holds moves to `old`.
+ * A few that are never settled would stretch the ring without end; when it is full and mostly
+ * empty, what its older half still holds moves to `old`.
  */
 import type { Delivery } from '../../core/engine.ts';
 
@@ -72,7 +72,10 @@ export class Unsettled {
     return delivery;
   }
 
-  /** Takes out everything up to `tag`, in order; null, and nothing is taken, where `tag` itself is not there. */
+  /**
+   * Takes out everything up to `tag`, in order; null, and nothing is taken, where `tag` itself is
+   * not there.
+   */
   takeThrough(tag: number): [tag: number, delivery: Delivery][] | null {
     if (!this.#has(tag)) return null;
     const taken: [number, Delivery][] = [];

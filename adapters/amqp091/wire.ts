@@ -15,7 +15,10 @@ export const FRAME_END = 0xce;
 export const FRAME_HEAD_BYTES = 7;
 /** What a frame has beside its payload. */
 export const FRAME_EXTRA_BYTES = 8;
-/** The least that peers must be able to take, and the most before they agreed (AMQP 1.4.2.6: frame-min-size). */
+/**
+ * The least that peers must be able to take, and the most before they agreed (AMQP 1.4.2.6:
+ * frame-min-size).
+ */
 export const FRAME_BYTES_MIN = 4096;
 
 export const BASIC_CLASS = 60;
@@ -95,7 +98,10 @@ export function isMethod(id: number): boolean {
   return METHODS.has(id);
 }
 
-/** A reply code, its name as RabbitMQ writes it, and whether it ends the whole connection (AMQP 1.1). */
+/**
+ * A reply code, its name as RabbitMQ writes it, and whether it ends the whole connection (AMQP
+ * 1.1).
+ */
 export interface ReplyCode {
   readonly code: number;
   readonly text: string;

@@ -3,7 +3,10 @@ import { expect, test } from 'vitest';
 import { FrameParser } from '../../../adapters/amqp091/frames.ts';
 import { frame, octet } from './script.ts';
 
-/** What a parser makes of chunks; with `stopAfter`, it is stopped and resumed after each so many frames. */
+/**
+ * What a parser makes of chunks; with `stopAfter`, it is stopped and resumed after each so many
+ * frames.
+ */
 function parse(chunks: readonly Buffer[], stopAfter = Number.POSITIVE_INFINITY): string[] {
   const lines: string[] = [];
   const parser = new FrameParser(

@@ -44,7 +44,9 @@ const SCRIPT = Buffer.concat([
   declareQueue(1, '', 1),
 ]);
 
-/** The tags that the server draws are the same from the same seed; only time may pass differently. */
+/**
+ * The tags that the server draws are the same from the same seed; only time may pass differently.
+ */
 async function play(late: boolean, pieces: (script: Buffer) => Buffer[]): Promise<string[]> {
   const actor: Actor = new Stage({ late }).client();
   for (const piece of pieces(SCRIPT)) actor.say(piece);

@@ -1,6 +1,6 @@
 /**
- * A client for protocol scripts: frames are written field by field, and what the server says is read
- * as text, one line a frame: `1 queue.declare-ok q 0 0`. No network, no library of ours.
+ * A client for protocol scripts: frames are written field by field, and what the server says is
+ * read as text, one line a frame: `1 queue.declare-ok q 0 0`. No network, no library of ours.
  */
 
 import type { Connection, Context, Gate } from '../../../adapters/adapter.ts';
@@ -117,7 +117,9 @@ const NAMES = new Map<number, string>(
   }),
 );
 
-/** Fields of the methods that a server sends: s short string, o octet, h short, l long, q longlong. */
+/**
+ * Fields of the methods that a server sends: s short string, o octet, h short, l long, q longlong.
+ */
 const FIELDS: Readonly<Record<string, string>> = {
   'connection.tune': 'hlh',
   'connection.close': 'hsm',
