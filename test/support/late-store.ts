@@ -22,8 +22,6 @@ export class LateStore implements Store {
   readonly #logs = new Map<string, LateLog>();
   readonly #messages = new Map<string, Map<string, Message>>();
   #waiting: (() => void)[] = [];
-  readonly #messages = new Map<string, LateMessages>();
-  #waiting: (() => void)[] = [];
   #listeners: ((error: Error | null) => void)[] = [];
 
   queue(id: string): LateLog {
@@ -57,19 +55,6 @@ export class LateStore implements Store {
     this.#waiting.push(done);
   }
 
-  messages(name: string): MessageTable {
-    let table = this.#messages.get(name);
-    if (table === undefined) {
-      table = new LateMessages();
-      this.#messages.set(name, table);
-    }
-    return table;
-  }
-
-  flush(done: () => void): void {
-    this.#waiting.push(done);
-  }
-
   onTrouble(listener: (error: Error | null) => void): void {
     this.#listeners.push(listener);
   }
@@ -89,7 +74,6 @@ export class LateStore implements Store {
   crash(): void {
     for (const log of this.#logs.values()) log.forget();
     this.#waiting = [];
-    this.#waiting = [];
     this.#listeners = [];
   }
 
@@ -103,23 +87,6 @@ export class LateStore implements Store {
   async close(): Promise<void> {
     this.answer();
     this.#listeners = [];
-  }
-}
-
-/** Whole messages by key; safe at once. */
-class LateMessages implements MessageTable {
-  readonly #kept = new Map<string, Message>();
-
-  set(key: string, message: Message): void {
-    this.#kept.set(key, message);
-  }
-
-  delete(key: string): void {
-    this.#kept.delete(key);
-  }
-
-  entries(): Iterable<readonly [string, Message]> {
-    return [...this.#kept];
   }
 }
 

@@ -1,0 +1,97 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type ConfigFile, parseConfig, readConfigFile } from '../../core/config.ts';
+import { ConfigError } from '../../core/errors.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'config-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function fileOf(text: string): string {
+  const path = join(folder, 'config.yaml');
+  writeFileSync(path, text);
+  return path;
+}
+
+/** Where a mistake is said to be. */
+function mistake(raw: ConfigFile): string {
+  try {
+    parseConfig(raw);
+    return 'none';
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    expect(error.message.startsWith(`${error.path}: `)).toBe(true);
+    return error.path;
+  }
+}
+
+const ALL = { configure: '.*', write: '.*', read: '.*' };
+
+describe('the configuration', () => {
+  it('of the example file is the default', () => {
+    const example = new URL('../../config.example.yaml', import.meta.url).pathname;
+    const { sections, ...rest } = parseConfig(readConfigFile(example, {}));
+    const { sections: _none, ...defaults } = parseConfig({});
+    expect(rest).toEqual(defaults);
+    expect(Object.keys(sections)).toEqual(['amqp', 'mqtt', 'stomp', 'xmpp']);
+  });
+
+  it.each([
+    [{ listeners: [{ protocol: 'amqp', port: 70_000 }] }, 'listeners[0].port'],
+    [{ listeners: [{ protocol: 'amqp', port: 1 }, { protocol: 'mqtt' }] }, 'listeners[1].port'],
+    [{ listeners: [{ protocol: 'stomp', port: 1, dialect: 'x' }] }, 'listeners[0].dialect'],
+    [{ listeners: [{ protocol: 'amqp', port: 1, tls: true }] }, 'listeners[0].tls'],
+    [{ listeners: [] }, 'listeners'],
+    [{ store: 'paper' }, 'store'],
+    [{ log_level: 'loud' }, 'log_level'],
+    [{ data_dir: '' }, 'data_dir'],
+    [{ vhosts: [] }, 'vhosts'],
+    [{ vhosts: ['/', 'a', '/'] }, 'vhosts[2]'],
+    [{ users: [{ name: 'a' }] }, 'users[0]'],
+    [{ users: [{ name: 'a', password: 'x', password_hash: 'y' }] }, 'users[0].password_hash'],
+    [{ users: [{ name: '', password: 'x' }] }, 'users[0].name'],
+    [
+      { users: [{ name: 'a', password: 'x', permissions: { '/': { ...ALL, read: '(' } } }] },
+      'users[0].permissions./.read',
+    ],
+    [{ users: [1, 2].map(() => ({ name: 'a', password: 'x' })) }, 'users[1]'],
+    [{ limits: { connections_max: -1 } }, 'limits.connections_max'],
+    [{ limits: { unheard_of: 1 } }, 'limits.unheard_of'],
+    [{ loopback_users: 'guest' }, 'loopback_users'],
+    [{ tls: { cert: 'x' } }, 'tls.key'],
+  ] as const)('%j is refused at %s', (raw, path) => {
+    expect(mistake(raw)).toBe(path);
+  });
+
+  it('is refused with keys that mean nothing', () => {
+    expect(() => parseConfig({ listeners: [] })).toThrow('listeners');
+    expect(() => parseConfig({ listeners: [{ protocol: 'amqp', prot: 1, port: 1 }] })).toThrow(
+      'prot',
+    );
+  });
+
+  it('overrides limits by their names in the file', () => {
+    const { limits } = parseConfig({ limits: { login_timeout_ms: 5, memory_high_bytes: 0 } });
+    expect(limits.loginTimeoutMs).toBe(5);
+    expect(limits.memoryHighBytes).toBeGreaterThan(1024 * 1024);
+  });
+
+  it('takes environment variables into any text, and says which is missing where', () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the file has its own placeholders
+    const path = fileOf('users: [{ name: a, password: "pre-${SECRET}-${SECRET}" }]');
+    const { users } = parseConfig(readConfigFile(path, { SECRET: 's3' }));
+    expect(users[0]?.password).toBe('pre-s3-s3');
+    expect(() => readConfigFile(path, {})).toThrow(
+      'users[0].password: environment variable SECRET is not set',
+    );
+  });
+
+  it('of a file that cannot be read or is no mapping is refused with its name', () => {
+    expect(() => readConfigFile(join(folder, 'nowhere.yaml'), {})).toThrow('cannot read');
+    expect(() => readConfigFile(fileOf('a: [1'), {})).toThrow(ConfigError);
+    expect(() => readConfigFile(fileOf('- 1'), {})).toThrow('expected a mapping');
+    expect(readConfigFile(fileOf(''), {})).toEqual({});
+    expect(readConfigFile(null, {})).toEqual({});
+  });
+});
