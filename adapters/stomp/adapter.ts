@@ -11,9 +11,9 @@ export const stomp: Adapter<StompOptions> = {
   ports: { stomp: { plain: 61613, tls: 61614 } },
   subprotocols: ['v12.stomp', 'v11.stomp', 'v10.stomp'],
   options: stompOptions,
+  format: () => stompFormat,
 
   start(context, options): Gate {
-    context.formats.register(stompFormat);
     const connections = new Set<StompConnection>();
     return {
       accept(transport, peer, listener) {

@@ -109,23 +109,27 @@ export class Decoder {
     const window = this.#window;
     const base = this.#start;
     const available = window.length - base;
+    let colon = this.#colon;
     for (let at = this.#cursor; at < available; at++) {
-      const byte = window[base + at];
+      const byte = window[base + at] as number;
+      // Most bytes are letters.
+      if (byte > COLON && byte !== BACKSLASH) continue;
       if (byte === LF) {
         const end = at > this.#lineStart && window[base + at - 1] === CR ? at - 1 : at;
-        const done = this.#commandEnd < 0 ? this.#command(end) : this.#line(end);
+        const done = this.#commandEnd < 0 ? this.#command(end) : this.#line(end, colon);
         this.#lineStart = at + 1;
-        this.#colon = -1;
+        colon = -1;
         if (!done) continue;
         this.#headEnd = at + 1;
         this.#headed();
         return true;
       }
       if (byte === COLON) {
-        if (this.#colon < 0) this.#colon = at;
+        if (colon < 0) colon = at;
       } else if (byte === BACKSLASH) this.#backslash = true;
       else if (byte === NUL) throw malformed('a NUL within the headers');
     }
+    this.#colon = colon;
     this.#cursor = available;
     const limit = this.#commandEnd < 0 ? COMMAND_BYTES_MAX : this.#limits.stompHeaderBytesMax;
     // One more: a carriage return that is not known to be one yet.
@@ -142,16 +146,16 @@ export class Decoder {
   }
 
   /** One header line; true for the empty line that ends them. */
-  #line(end: number): boolean {
+  #line(end: number, colon: number): boolean {
     const start = this.#lineStart;
     if (end === start) return true;
     if (end - start > this.#limits.stompHeaderBytesMax) throw malformed('a line is too long');
-    if (this.#colon < 0) throw malformed('a header line without a colon');
-    if (this.#colon === start) throw malformed('a header without a name');
+    if (colon < 0) throw malformed('a header line without a colon');
+    if (colon === start) throw malformed('a header without a name');
     const frame = this.#frame;
     if (frame.headerCount >= this.#limits.stompHeadersMax) throw malformed('too many headers');
-    const number = numberOfName(this.#window, this.#start + start, this.#colon - start);
-    frame.add(start, this.#colon, end, number);
+    const number = numberOfName(this.#window, this.#start + start, colon - start);
+    frame.add(start, colon, end, number);
     this.#checkHead(end);
     return false;
   }
