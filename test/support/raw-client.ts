@@ -113,7 +113,7 @@ export class RawClient {
 /** Connects to a port of this machine. */
 export function connect(port: number, host: string = '127.0.0.1'): Promise<RawClient> {
   return new Promise((resolve, reject) => {
-    const socket = connectTcp({ port, host });
+    const socket = connectTcp({ port, host, noDelay: true });
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);
