@@ -48,7 +48,8 @@ export interface GatewayParts {
 /** A whole gateway in this process. Port 0 in a listener takes a free port, which `port` tells. */
 export class Gateway {
   readonly config: Config;
-  readonly #adapters: readonly Adapter<unknown>[];
+  /** With their validated options. */
+  readonly #adapters: readonly (readonly [adapter: Adapter<unknown>, options: unknown])[];
   readonly #context: Context;
   readonly #network: Network;
   readonly #gates = new Map<string, Gate>();
@@ -59,12 +60,18 @@ export class Gateway {
   constructor(file: ConfigFile = {}, parts: GatewayParts = {}) {
     const config = parseConfig(file);
     this.config = config;
-    this.#adapters = [...ADAPTERS, ...(parts.adapters ?? [])];
     const { limits } = config;
     const log = parts.log ?? createLog(config.logLevel);
     const [clock, random, meter] = [new SystemClock(), new SystemRandom(), new Meter()];
     const authorizer = new PermissionAuthorizer();
-    const formats = new Registry<Format>('format');
+    this.#adapters = [...ADAPTERS, ...(parts.adapters ?? [])].map((adapter) => [
+      adapter,
+      adapter.options(config.sections[adapter.protocols[0] ?? '']),
+    ]);
+    const formats = new Registry<Format>(
+      'format',
+      this.#adapters.map(([adapter, options]) => adapter.format(options)),
+    );
     const shared = { clock, random, meter, limits, log, authorizer };
     this.#network = new Network({ clock, log, meter, limits, tls: config.tls });
     const store = openStore(config, { clock, log, formats });
@@ -80,9 +87,7 @@ export class Gateway {
   /** Starts the engine, then the protocols, then opens every listener. Throws ConfigError. */
   async start(): Promise<void> {
     await this.#context.engine.start();
-    for (const adapter of this.#adapters) {
-      const name = adapter.protocols[0] ?? '';
-      const options = adapter.options(this.config.sections[name]);
+    for (const [adapter, options] of this.#adapters) {
       const gate = await adapter.start(this.#context, options);
       for (const protocol of adapter.protocols) this.#gates.set(protocol, gate);
     }
@@ -142,7 +147,7 @@ export class Gateway {
 
   #subprotocols(): ReadonlyMap<string, UpgradeRoute> {
     const routes = new Map<string, UpgradeRoute>();
-    for (const { protocols, subprotocols } of this.#adapters) {
+    for (const [{ protocols, subprotocols }] of this.#adapters) {
       const protocol = protocols[0] ?? '';
       const gate = this.#gates.get(protocol);
       if (gate === undefined) continue;

@@ -23,7 +23,8 @@ export interface Adapter<Options = unknown> {
   readonly subprotocols: readonly string[];
   /** Validates its own section of the configuration file; undefined where there is none. Throws ConfigError with the path. */
   options(section: unknown): Options;
-  /** Registers its Format with `context.formats`. */
+  /** How it writes properties: asked for before anything starts, since stored messages are read with it. */
+  format(options: Options): Format;
   start(context: Context, options: Options): Eventually<Gate>;
 }
 

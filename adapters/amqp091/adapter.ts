@@ -11,10 +11,8 @@ export const amqp: Adapter<AmqpOptions> = {
   ports: { amqp: { plain: 5672, tls: 5671 } },
   subprotocols: ['amqp'],
   options: amqpOptions,
-  start: (context, options) => {
-    context.formats.register(amqpFormat);
-    return new AmqpGate(context, options);
-  },
+  format: () => amqpFormat,
+  start: (context, options) => new AmqpGate(context, options),
 };
 
 /** How often it is looked at whether deliveries wait for too long, at most, in milliseconds. */

@@ -5,7 +5,7 @@ import type { Session as EngineSession, Eventually, Peer } from '../../core/engi
 import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Adapter, Connection, Context, Gate, Transport } from '../adapter.ts';
 import { type ConnectionOwner, MqttConnection } from './connection.ts';
-import { MqttFormat } from './format.ts';
+import { type MqttFormat, mqttFormat } from './format.ts';
 import { type Grants, grantsOf, type MqttOptions, mqttOptions } from './options.ts';
 import { SessionRegistry } from './session-registry.ts';
 import { SessionStore } from './session-store.ts';
@@ -19,6 +19,7 @@ export const mqtt: Adapter<MqttOptions> = {
   ports: { mqtt: { plain: 1883, tls: 8883 } },
   subprotocols: ['mqtt', 'mqttv3.1'],
   options: mqttOptions,
+  format: (options) => mqttFormat(options.exchange),
   start: (context, options) => new MqttGate(context, options),
 };
 
@@ -53,8 +54,7 @@ class MqttGate implements Gate, ConnectionOwner {
     const { clock, random, authorizer, limits, meter, engine, product } = context;
     const log = context.log.child({ protocol: 'mqtt' });
     this.grants = grantsOf(options, limits);
-    this.format = new MqttFormat(options.exchange);
-    context.formats.register(this.format);
+    this.format = mqttFormat(options.exchange);
     this.topics = new TopicTable(options.exchange, limits.routeCacheEntries);
     this.counters = meter.protocol('mqtt');
     const { format, topics, counters } = this;

@@ -28,6 +28,18 @@ const TEXT_BYTES_MAX = 65_535;
 const RESERVED = /^(x-user-)*(content-encoding|message-id|timestamp|type|app-id|user-id|priority)$/;
 const PREFIX = 'x-user-';
 
+const formats = new Map<string, MqttFormat>();
+
+/** The format for an exchange of plain topics: always the same object. */
+export function mqttFormat(exchange: string): MqttFormat {
+  let format = formats.get(exchange);
+  if (format === undefined) {
+    format = new MqttFormat(exchange);
+    formats.set(exchange, format);
+  }
+  return format;
+}
+
 export class MqttFormat implements Format {
   readonly name = 'mqtt';
   /** Whose keys are plain topics. */

@@ -4,10 +4,9 @@ import { SYSTEM } from '../../core/auth.ts';
 import type { Eventually, Peer, Session } from '../../core/engine.ts';
 import { isPending } from '../../core/eventually.ts';
 import type { Adapter, Connection, Context, Gate, ListenerOptions, Transport } from '../adapter.ts';
-import { domainsOf } from './address.ts';
 import { ClientConnection } from './client.ts';
 import { ComponentConnection } from './component.ts';
-import { XmppFormat } from './format.ts';
+import { xmppFormat } from './format.ts';
 import { Host, OWN_PEER } from './host.ts';
 import { Muc } from './muc.ts';
 import { parseOptions, type XmppOptions } from './options.ts';
@@ -22,9 +21,9 @@ export const xmpp: Adapter<XmppOptions> = {
   },
   subprotocols: ['xmpp'],
   options: parseOptions,
+  format: (options) => xmppFormat(options.domain),
   start(context: Context, options: XmppOptions): Eventually<Gate> {
-    const format = new XmppFormat(domainsOf(options.domain));
-    context.formats.register(format);
+    const format = xmppFormat(options.domain);
     const begin = (system: Session): Gate =>
       new XmppGate(new Host(context, options, format, system));
     const opened = context.engine.open(options.vhost, SYSTEM, OWN_PEER);

@@ -17,7 +17,7 @@ import {
   toStrings,
 } from '../../core/envelope.ts';
 import type { Address, Format, Headers, Message, Properties } from '../../core/message.ts';
-import { addressOfJid, type Domains, jidOfAddress } from './address.ts';
+import { addressOfJid, type Domains, domainsOf, jidOfAddress } from './address.ts';
 import {
   childOf,
   childrenOf,
@@ -53,6 +53,18 @@ const RESERVED = new Set([
 const USER_PREFIX = 'x-user-';
 const STANZA_TYPES = new Set(['normal', 'chat', 'headline', 'groupchat']);
 const ADDRESSING = new Set(['from', 'to', 'xmlns']);
+
+const formats = new Map<string, XmppFormat>();
+
+/** The format for a domain: always the same object. */
+export function xmppFormat(domain: string): XmppFormat {
+  let format = formats.get(domain);
+  if (format === undefined) {
+    format = new XmppFormat(domainsOf(domain));
+    formats.set(domain, format);
+  }
+  return format;
+}
 
 export class XmppFormat implements Format {
   readonly name = 'xmpp';
