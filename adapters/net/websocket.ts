@@ -123,7 +123,14 @@ class WebSocketWire implements Wire {
     this.#sent = () => events.sent();
     this.#webSocket
       .on('message', (data, isBinary) => this.#message(data, isBinary))
-      .on('error', (error) => events.failed(error))
+      .on('error', (error) => {
+        // What ws found wrong with a frame; it closes with the code for it (RFC 6455 7.4.1).
+        if ('code' in error && String(error.code).startsWith('WS_ERR_')) {
+          events.refused(error.message);
+        } else {
+          events.failed(error);
+        }
+      })
       .on('close', () => events.closed());
   }
 

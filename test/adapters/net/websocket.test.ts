@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
 import type { Limits } from '../../../core/limits.ts';
 import { connect } from '../../support/raw-client.ts';
+import { SeededRandom } from '../../support/seeded-random.ts';
 import { testAuthority } from '../../support/tls.ts';
 import { echo, type RecordedConnection, RecordingGate } from './recording-gate.ts';
 import { TestNetwork, TLS } from './test-network.ts';
@@ -177,6 +178,42 @@ describe('a transport over WebSocket', () => {
     const [code] = await once(client.socket, 'close');
     expect(code).toBe(1009);
     expect((await (await bytes.connection()).ended())?.message).toMatch(/payload/i);
+  });
+
+  it.each([
+    ['an unmasked frame', Buffer.from([0x82, 0x01, 0x00]), 1002],
+    ['a reserved opcode', Buffer.from([0x83, 0x80, 0, 0, 0, 0]), 1002],
+    ['a fragmented ping', Buffer.from([0x09, 0x80, 0, 0, 0, 0]), 1002],
+    ['text that is not UTF-8', Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0xff]), 1007],
+  ])('closes with its code where a client sends %s, and says so once', async (_, frame, code) => {
+    const { port, text, world } = await open();
+    const raw = await connect(port);
+    raw.send(upgradeRequest('websocket', 'Sec-WebSocket-Protocol: xmpp\r\n'));
+    await raw.readText('\r\n\r\n');
+    raw.send(frame);
+    const close = await raw.readUntil((bytes) => bytes.length >= 4);
+    expect(close[0]).toBe(0x88);
+    expect(close.readUInt16BE(2)).toBe(code);
+    raw.end();
+    const connection = await text.connection();
+    expect(await connection.ended()).toBeInstanceOf(Error);
+    expect(connection.closings).toHaveLength(1);
+    expect(world.said('info').filter((line) => line.startsWith('connection'))).toHaveLength(1);
+  });
+
+  it('survives any bytes after the upgrade', async () => {
+    const { port, text, world } = await open();
+    const random = new SeededRandom(7);
+    for (let round = 0; round < 100; round++) {
+      const raw = await connect(port);
+      raw.send(upgradeRequest('websocket', 'Sec-WebSocket-Protocol: v12.stomp\r\n'));
+      raw.send(random.bytes(random.below(300)));
+      raw.end();
+      await raw.closed();
+    }
+    for (let number = 0; number < 100; number++) await (await text.connection(number)).ended();
+    expect(world.said('error')).toEqual([]);
+    expect(world.network.connections).toBe(0);
   });
 
   it('ends with a closing handshake', async () => {
