@@ -24,6 +24,7 @@ import {
 import type { Host } from './host.ts';
 import { escapeLocal, foldDomain, foldResource, type Jid, makeJid } from './jid.ts';
 import { NS } from './namespaces.ts';
+import { quietly } from './quietly.ts';
 import { MECHANISMS, Sasl, type SaslFailure } from './sasl.ts';
 import { ClientSession, failed, type Link } from './session.ts';
 import { conditionOf, errorReply, resultReply } from './stanza-error.ts';
@@ -321,7 +322,7 @@ export class ClientConnection implements Connection, Link {
       },
       (error) => {
         this.#log.error({ jid: jid.full, reason: reasonOf(error) }, 'no inbox');
-        opened.close();
+        this.#discard(opened);
         this.write(wireOf(errorReply(iq, 'internal-server-error')));
         this.release();
       },
@@ -330,7 +331,7 @@ export class ClientConnection implements Connection, Link {
 
   #bound(iq: Element, jid: Jid, opened: Session): void {
     if (this.#stream.ended) {
-      opened.close();
+      this.#discard(opened);
       return;
     }
     const known = this.#host.accounts.online(jid.local);
@@ -338,7 +339,7 @@ export class ClientConnection implements Connection, Link {
     known?.sessions.get(jid.resource)?.end('conflict', 'replaced by a new connection');
     const account = this.#host.accounts.open(jid.local);
     if (account.sessions.size >= this.#host.limits.xmppResourcesMax) {
-      opened.close();
+      this.#discard(opened);
       this.write(wireOf(errorReply(iq, 'resource-constraint')));
       return;
     }
@@ -349,6 +350,10 @@ export class ClientConnection implements Connection, Link {
     const bound = element('bind', { xmlns: NS.BIND }, element('jid', {}, jid.full));
     this.write(wireOf(resultReply(iq, bound)));
     session.start();
+  }
+
+  #discard(opened: Session): void {
+    quietly(this.#log, 'closing a session', () => opened.close());
   }
 
   #stanza(node: Element): void {

@@ -18,6 +18,7 @@ import { foldDomain, type Jid, makeJid, parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
 import type { ComponentOptions } from './options.ts';
 import { Outbox, type OutboxOwner } from './outbox.ts';
+import { quietly } from './quietly.ts';
 import { type Condition, errorReply, isAnswerable } from './stanza-error.ts';
 import { type StreamCondition, XmlStream } from './stream.ts';
 import { type Receipt, type Wire, wireOf } from './wire.ts';
@@ -214,11 +215,13 @@ class Component implements Entity, OutboxOwner {
   readonly subscriptions = new Set<Subscription>();
   readonly #outbox: Outbox;
   readonly #link: ComponentLink;
+  readonly #log: Log;
 
   constructor(host: Host, domain: string, engine: Session, link: ComponentLink) {
     this.jid = makeJid('', domain, '');
     this.engine = engine;
     this.#link = link;
+    this.#log = host.log;
     this.#outbox = new Outbox(this, engine, host.counters);
   }
 
@@ -257,6 +260,6 @@ class Component implements Entity, OutboxOwner {
 
   close(): void {
     this.#outbox.close();
-    this.engine.close();
+    quietly(this.#log, 'closing a session', () => this.engine.close());
   }
 }

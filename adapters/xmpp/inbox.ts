@@ -15,6 +15,7 @@ import { reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import type { Account } from './account.ts';
 import type { Host } from './host.ts';
+import { quietly } from './quietly.ts';
 
 /** Deliveries that may wait for an acknowledgement of the client (XEP-0198). */
 const WINDOW = 512;
@@ -49,8 +50,9 @@ export class Inbox implements Consumer {
 
   stop(): void {
     this.#paused = true;
-    this.#subscription?.cancel();
+    const subscription = this.#subscription;
     this.#subscription = null;
+    if (subscription !== null) this.#cancel(subscription);
     this.#consuming = false;
   }
 
@@ -79,6 +81,10 @@ export class Inbox implements Consumer {
     this.#subscription?.pause();
   }
 
+  #cancel(subscription: Subscription): void {
+    quietly(this.#host.log, 'leaving an inbox', () => subscription.cancel());
+  }
+
   #consume(): void {
     this.#consuming = true;
     const queue = this.#host.accounts.inboxOf(this.#account.jid.local);
@@ -98,7 +104,7 @@ export class Inbox implements Consumer {
         ),
       (subscription) => {
         if (!this.#consuming) {
-          subscription.cancel();
+          this.#cancel(subscription);
           return;
         }
         this.#subscription = subscription;

@@ -3,7 +3,6 @@
  * is said in the room, and what occupants say is published there.
  */
 import { type Delivery, NO_ARGUMENTS, type Subscription } from '../../core/engine.ts';
-import { reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import type { Message } from '../../core/message.ts';
 import { ROOM_PREFIX } from './address.ts';
@@ -14,6 +13,7 @@ import type { Host } from './host.ts';
 import { type Jid, parseJid, unescapeLocal, withResource } from './jid.ts';
 import { DEFAULT_CONFIG, type RoomConfig } from './muc-config.ts';
 import { NS } from './namespaces.ts';
+import { quietly } from './quietly.ts';
 import { delayAt, messageWire, senderOf, typeOfNative, wireOf } from './wire.ts';
 
 export type Affiliation = 'owner' | 'admin' | 'member' | 'none' | 'outcast';
@@ -126,11 +126,8 @@ export class Room {
     const queue = this.#queue;
     this.#queue = null;
     if (queue === null) return;
-    after(
-      () => this.#host.system.deleteQueue(queue, false, false),
-      () => {},
-      (error) => this.#host.log.error({ queue, reason: reasonOf(error) }, 'not deleted'),
-    );
+    const { log, system } = this.#host;
+    quietly(log, 'deleting a queue', () => system.deleteQueue(queue, false, false));
   }
 
   /** Everybody sees the newcomer, who sees everybody first (XEP-0045 7.2.2, 7.2.3). */

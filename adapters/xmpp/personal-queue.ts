@@ -12,6 +12,7 @@ import {
 import { reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import type { Host } from './host.ts';
+import { quietly } from './quietly.ts';
 import type { ClientSession } from './session.ts';
 
 export class PersonalQueue implements Consumer {
@@ -59,11 +60,8 @@ export class PersonalQueue implements Consumer {
     if (this.#subscription !== null) this.#session.subscriptions.delete(this.#subscription);
     if (this.#name === null) return;
     const name = this.#name;
-    after(
-      () => this.#host.system.deleteQueue(name, false, false),
-      () => {},
-      (error) => this.#host.log.error({ queue: name, reason: reasonOf(error) }, 'not deleted'),
-    );
+    const { log, system } = this.#host;
+    quietly(log, 'deleting a queue', () => system.deleteQueue(name, false, false));
   }
 
   deliver(delivery: Delivery): void {

@@ -33,6 +33,7 @@ import type { Host } from './host.ts';
 import { bareOf, type Jid, parseJid, withResource } from './jid.ts';
 import { isStorable } from './messages.ts';
 import { NS } from './namespaces.ts';
+import { quietly } from './quietly.ts';
 import { conditionOf, errorReply, resultReply } from './stanza-error.ts';
 import { delay, messageWire, senderOf, wireOf } from './wire.ts';
 
@@ -297,7 +298,7 @@ class PlaceConsumer implements Consumer {
     this.#forget();
     if (this.#subscription === null) return;
     this.entity.subscriptions.delete(this.#subscription);
-    this.#subscription.cancel();
+    this.#cancel(this.#subscription);
   }
 
   deliver(delivery: Delivery): void {
@@ -344,9 +345,13 @@ class PlaceConsumer implements Consumer {
     return reply === null ? this.#place.bare : withResource(this.#place, reply.full).full;
   }
 
+  #cancel(subscription: Subscription): void {
+    quietly(this.#host.log, 'leaving a queue', () => subscription.cancel());
+  }
+
   #began(subscription: Subscription): void {
     if (this.#stopped) {
-      subscription.cancel();
+      this.#cancel(subscription);
       return;
     }
     this.#subscription = subscription;

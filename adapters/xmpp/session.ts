@@ -18,6 +18,7 @@ import { NS } from './namespaces.ts';
 import { Outbox, type OutboxOwner } from './outbox.ts';
 import { PersonalQueue } from './personal-queue.ts';
 import { PresenceState } from './presence.ts';
+import { quietly } from './quietly.ts';
 import { type Condition, errorReply, isAnswerable } from './stanza-error.ts';
 import type { StreamCondition } from './stream.ts';
 import { StreamManagement } from './stream-management.ts';
@@ -247,7 +248,7 @@ export class ClientSession implements Entity, OutboxOwner {
     this.#queue.stop();
     this.#management?.abandon();
     this.#outbox.close();
-    this.engine.close();
+    quietly(this.#host.log, 'closing a session', () => this.engine.close());
     this.account.left();
     if (condition !== null) link?.end(condition, reason);
   }
