@@ -317,7 +317,7 @@ export class MqttConnection implements Connection, SessionLink {
     this.#inbox ??= new Inbox({
       ...{ version: this.#version, session: required(this.#session), engine: this.engine },
       ...{ transport: this.#transport, clock: context.clock, format, topics, counters },
-      log: this.#log(),
+      log: () => this.#log(),
       receiveMaximum: grants.receiveMaximum,
       aliasMax: grants.topicAliasMaximum,
       qosMax: grants.qosMax,

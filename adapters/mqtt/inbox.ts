@@ -30,11 +30,12 @@ export interface InboxOptions {
   readonly topics: TopicTable;
   readonly clock: Clock;
   readonly counters: ProtocolCounters;
-  readonly log: Log;
   readonly receiveMaximum: number;
   readonly aliasMax: number;
   readonly qosMax: Qos;
   readonly bodyBytesMax: number;
+  /** For what is worth a line; most have nothing to say. */
+  log(): Log;
   /** A publish cannot be taken, and MQTT 3 has no other way to say so than to disconnect. */
   refused(why: string): void;
 }
@@ -265,7 +266,7 @@ export class Inbox {
     const bit = 1 << (reason & 0x1f);
     if ((this.#reported & bit) !== 0) return;
     this.#reported |= bit;
-    this.#options.log.info({ code: reason, reason: why }, 'publish refused');
+    this.#options.log().info({ code: reason, reason: why }, 'publish refused');
   }
 }
 

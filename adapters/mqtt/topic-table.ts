@@ -6,6 +6,8 @@ import type { Address } from '../../core/message.ts';
 import { addressToTopic, isTopicName, topicToAddress } from './topic.ts';
 
 const TEXT_BYTES_MAX = 65_535;
+/** Longer ones are not remembered. */
+const REMEMBERED_CHARACTERS_MAX = 512;
 
 export class TopicTable {
   /** Whose keys are plain topics. */
@@ -24,8 +26,7 @@ export class TopicTable {
     let address = this.#addresses.get(topic);
     if (address === undefined) {
       address = isTopicName(topic) ? topicToAddress(topic, this.exchange) : null;
-      if (this.#addresses.size >= this.#max) this.#addresses.clear();
-      this.#addresses.set(topic, address);
+      remember(this.#addresses, topic, address, this.#max);
     }
     return address;
   }
@@ -36,8 +37,7 @@ export class TopicTable {
     let topic = this.#topics.get(routingKey);
     if (topic === undefined) {
       topic = topicBytes(exchange, routingKey, this.exchange);
-      if (this.#topics.size >= this.#max) this.#topics.clear();
-      this.#topics.set(routingKey, topic);
+      remember(this.#topics, routingKey, topic, this.#max);
     }
     return topic;
   }
@@ -46,4 +46,10 @@ export class TopicTable {
 function topicBytes(exchange: string, routingKey: string, plain: string): Buffer | null {
   const topic = Buffer.from(addressToTopic({ exchange, routingKey }, plain).topic);
   return topic.length > TEXT_BYTES_MAX || topic.includes(0) ? null : topic;
+}
+
+function remember<T>(known: Map<string, T>, key: string, value: T, max: number): void {
+  if (key.length > REMEMBERED_CHARACTERS_MAX) return;
+  if (known.size >= max) known.clear();
+  known.set(key, value);
 }

@@ -1,6 +1,6 @@
 /**
- * Feeds mutated MQTT packets to connections of one gateway, in random chunks: none may throw, and each
- * keeps its bounds. The same seed does the same.
+ * Feeds mutated MQTT packets to connections of one gateway, in random chunks: none may throw, and
+ * each keeps its bounds. The same seed does the same.
  */
 import { generate, type Packet } from 'mqtt-packet';
 import type { Connection } from '../../adapters/adapter.ts';
