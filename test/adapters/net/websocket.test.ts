@@ -308,7 +308,8 @@ describe('a transport over WebSocket', () => {
     bytes.opened = echo;
     const client = await openClient(port, ['mqtt'], { ca: testAuthority() });
     client.socket.send(Buffer.alloc(200_000, 1));
-    expect(await client.received(1)).toEqual([Buffer.alloc(200_000, 1)]);
+    const [message] = await client.received(1);
+    expect(Buffer.alloc(200_000, 1).equals(Buffer.from(message ?? ''))).toBe(true);
     const { peer, transport } = await bytes.connection();
     expect(peer.tls).toBe(true);
     expect(transport.secure).toBe(true);
