@@ -112,7 +112,7 @@ export class Settling {
   }
 }
 
-/** Whether a settlement of several deliveries has this one among those before the one that it named. */
+/** Whether a settlement has this delivery among those before the one that it named. */
 function includes(settlement: Settlement, subscription: Subscription, number: number): boolean {
   const { numbers } = settlement;
   if (settlement.subscription !== subscription || numbers[numbers.length - 1] === number) {

@@ -62,7 +62,7 @@ export class Subscriptions {
     this.settled(subscription);
   }
 
-  /** Deliveries of it were settled: forgets it, where it has ended and was waiting for that only. */
+  /** Deliveries of it were settled: forgets it, where it has ended and waited for that only. */
   settled(subscription: Subscription): void {
     const { tag, number } = subscription.spec;
     if (subscription.unsettled.size > 0 || this.#byTag.get(tag) === subscription) return;
