@@ -67,6 +67,7 @@ class MqttGate implements Gate, ConnectionOwner {
         ...{ format, authorizer, counters, log, messagesMax, open, exchange: options.exchange },
         shares: new ShareGroups(messagesMax),
         subscriptionsMax: limits.mqttSubscriptionsMax,
+        waitingBytesMax: limits.mqttWaitingBytesMax,
       },
       store: new SessionStore(engine.table('mqtt.sessions'), engine.table('mqtt.packets'), log),
       ...{ publisher, clock, random, log, sessionsMax: limits.mqttSessionsMax },

@@ -36,6 +36,8 @@ export interface SessionContext {
   readonly shares: ShareGroups;
   readonly messagesMax: number;
   readonly subscriptionsMax: number;
+  /** QoS 0 messages for a socket that is full, in bytes. */
+  readonly waitingBytesMax: number;
   /** Opens an engine session of the broker's own. */
   open(vhost: string): Eventually<EngineSession>;
   /** What is to survive a restart has changed. */

@@ -9,6 +9,7 @@
 import type { Principal } from '../../core/auth.ts';
 import {
   type Consumer,
+  Credit,
   type Delivery,
   type Session as EngineSession,
   type Subscription as EngineSubscription,
@@ -58,7 +59,11 @@ export class MqttSession {
   #engine: EngineSession | null = null;
   #own: EngineSubscription | null = null;
   #link: SessionLink | null = null;
-  #paused = false;
+  /** Its client's socket is full. */
+  #slow = false;
+  /** Closed, but for one, while the socket is full. */
+  readonly #flow = new Credit(0);
+  #waitingBytes = 0;
   #noLocals = 0;
 
   constructor(
@@ -129,7 +134,9 @@ export class MqttSession {
   /** A connection has come. Called after CONNACK. */
   attach(link: SessionLink): Eventually<void> {
     this.#link = link;
-    this.#paused = false;
+    this.#slow = false;
+    this.#waitingBytes = 0;
+    this.#flow.limit = 0;
     this.outbox.attach(link, link.receiveMaximum);
     const own = [...this.subscriptions.values()].some(({ target }) => isOwn(target));
     let ready: Eventually<void> = own ? this.#ensureQueue() : undefined;
@@ -177,18 +184,31 @@ export class MqttSession {
 
   /** The client's socket has room again. */
   drained(): void {
-    this.#pause(false);
+    this.#goOn();
     this.outbox.drained();
   }
 
-  #pause(paused: boolean): void {
-    if (paused === this.#paused) return;
-    this.#paused = paused;
-    const consumers = [this.#own, ...[...this.subscriptions.values()].map((one) => one.consumer)];
-    for (const consumer of consumers) {
-      if (paused) consumer?.pause();
-      else consumer?.resume();
+  /**
+   * The client's socket is full. What waits in queues goes on waiting; QoS 0 messages, which pass by
+   * the session's queue, still come until there are too many bytes of them.
+   */
+  #slowDown(bytes: number): void {
+    if (!this.#slow) {
+      this.#slow = true;
+      this.#flow.limit = 1;
+      for (const { consumer } of this.subscriptions.values()) consumer?.pause();
     }
+    this.#waitingBytes += bytes;
+    if (this.#waitingBytes > this.#context.waitingBytesMax) this.#own?.pause();
+  }
+
+  #goOn(): void {
+    if (!this.#slow) return;
+    this.#slow = false;
+    this.#waitingBytes = 0;
+    this.#flow.limit = 0;
+    this.#own?.resume();
+    for (const { consumer } of this.subscriptions.values()) consumer?.resume();
   }
 
   /**
@@ -367,7 +387,7 @@ export class MqttSession {
       // The client may have left while the engine was asked.
       if (this.#link !== link) return consuming.cancel();
       subscription.consumer = consuming;
-      if (this.#paused) consuming.pause();
+      if (this.#slow) consuming.pause();
     });
   }
 
@@ -409,10 +429,13 @@ export class MqttSession {
               this.#link?.broken(reason);
             },
           };
-          return chain(engine.consume(this.#consumeSpec(this.#queue), consumer), (consuming) => {
-            this.#own = consuming;
-            if (this.#paused || this.#link === null) consuming.pause();
-          });
+          return chain(
+            engine.consume(this.#consumeSpec(this.#queue, [this.#flow]), consumer),
+            (consuming) => {
+              this.#own = consuming;
+              if (this.#link === null) consuming.pause();
+            },
+          );
         }),
       );
     });
@@ -436,14 +459,14 @@ export class MqttSession {
     );
   }
 
-  #consumeSpec(queue: string) {
+  #consumeSpec(queue: string, more: readonly Credit[] = []) {
     return {
       queue,
       tag: this.identity.clientId,
       acknowledge: true,
       exclusive: false,
       priority: 0,
-      credits: [this.outbox.credit],
+      credits: [this.outbox.credit, ...more],
       arguments: NO_ARGUMENTS,
     };
   }
@@ -487,7 +510,7 @@ export class MqttSession {
       delivery,
       hold,
     });
-    if (this.#link?.congested) this.#pause(true);
+    if (this.#link?.congested) this.#slowDown(message.size);
   }
 
   #isOwnMessage(message: Message): boolean {

@@ -246,18 +246,22 @@ describe('MQTT 5', () => {
     expect(client.transport.ended).toBe('end');
   });
 
-  it('pauses what it sends to a socket that is full, and drops QoS 0', () => {
-    const gateway = new TestGateway();
+  it('pauses what it sends to a socket that is full, and drops QoS 0 beyond a limit', () => {
+    const gateway = new TestGateway({}, { limits: { mqttWaitingBytesMax: 1000 } });
     const client = gateway.connect('c');
     const sender = gateway.connect('s');
     client.subscribe('t', 1);
     client.transport.congested = true;
     for (let i = 0; i < 3; i++) sender.publish('t', `a${i}`, 0);
     for (let i = 0; i < 3; i++) sender.publish('t', `b${i}`, 1);
-    expect(client.texts()).toEqual(['t a0']);
+    expect(client.texts()).toEqual(['t a0', 't a1', 't a2', 't b0']);
+    for (let i = 0; i < 9; i++) sender.publish('t', `c${i}`, 0);
+    expect(client.texts()).toEqual([]);
     client.transport.congested = false;
     client.connection.drained();
-    expect(client.texts()).toEqual(['t b0', 't b1', 't b2']);
+    expect(client.texts()).toEqual(['t b1', 't b2']);
+    sender.publish('t', 'd', 0);
+    expect(client.texts()).toEqual(['t d']);
   });
 
   it('publishes its own figures under $SYS', () => {
