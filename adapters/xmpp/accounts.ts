@@ -3,6 +3,7 @@
  */
 import { XMPP_EXCHANGE } from '../../core/address.ts';
 import { type Eventually, NO_ARGUMENTS } from '../../core/engine.ts';
+import { BrokerError } from '../../core/errors.ts';
 import { isPending } from '../../core/eventually.ts';
 import type { HeaderValue } from '../../core/message.ts';
 import { Account } from './account.ts';
@@ -98,10 +99,22 @@ export class Accounts {
       const done = system.bind(binding);
       return isPending(done) ? done.then(bound) : bound();
     };
-    const declared = system.declareQueue(
-      { name, durable: true, exclusive: false, autoDelete: false, arguments: bounds },
-      false,
-    );
-    return isPending(declared) ? declared.then(bind) : bind();
+    const declare = (): Eventually<unknown> =>
+      system.declareQueue(
+        { name, durable: true, exclusive: false, autoDelete: false, arguments: bounds },
+        false,
+      );
+    try {
+      const declared = declare();
+      return isPending(declared) ? declared.catch(unlessDifferent).then(bind) : bind();
+    } catch (error) {
+      unlessDifferent(error);
+      return bind();
+    }
   }
+}
+
+/** An inbox from before, under another limit of the configuration, stays as it is. */
+function unlessDifferent(error: unknown): void {
+  if (!(error instanceof BrokerError) || error.code !== 'precondition-failed') throw error;
 }

@@ -68,7 +68,18 @@ export class Inbox implements Consumer {
   }
 
   cancelled(): void {
-    this.#host.accounts.forget(this.#account.jid.local);
+    const { accounts, context, log } = this.#host;
+    const { local } = this.#account.jid;
+    accounts.forget(local);
+    // Not within the call that deletes it.
+    context.clock.after(0, () => {
+      if (this.#account.sessions.size === 0) return;
+      after(
+        () => accounts.prepare(local),
+        () => this.update(),
+        (error) => log.error({ reason: reasonOf(error) }, 'inbox cannot be restored'),
+      );
+    });
     this.#subscription = null;
     this.#consuming = false;
     this.#paused = true;

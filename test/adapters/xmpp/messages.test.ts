@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { observe, publish } from './bystander.ts';
+import { NO_ARGUMENTS } from '../../../core/engine.ts';
+import { observe, publish, sessionOf } from './bystander.ts';
 import { createXmppWorld, HEADER, type PipeClient, type XmppWorld } from './pipe-client.ts';
 
 const chat = (to: string, body: string): string =>
@@ -124,6 +125,34 @@ describe('while a person is away (XEP-0160)', () => {
     const alice = world.online('alice', 'a');
     expect(alice.send(chat('bob@localhost', '1') + chat('bob@localhost', '2'))).toBe('');
     expect(alice.send(chat('bob@localhost', '3'))).toContain('type="error"');
+  });
+
+  test('an inbox that was declared otherwise serves as it is', () => {
+    const world = createXmppWorld();
+    sessionOf(world).declareQueue(
+      {
+        name: 'xmpp-inbox-bob@localhost',
+        durable: true,
+        exclusive: false,
+        autoDelete: false,
+        arguments: NO_ARGUMENTS,
+      },
+      false,
+    );
+    const alice = world.online('alice', 'a');
+    alice.send(chat('bob@localhost', 'x'));
+    expect(world.login('bob', 'b').send('<presence/>')).toContain('<body>x</body>');
+  });
+
+  test('an inbox that somebody deletes comes back', () => {
+    const world = createXmppWorld();
+    const alice = world.online('alice', 'a');
+    const bob = world.online('bob', 'b');
+    sessionOf(world).deleteQueue('xmpp-inbox-bob@localhost', false, false);
+    world.clock.advance(1);
+    bob.take();
+    alice.send(chat('bob@localhost', 'x'));
+    expect(bob.take()).toContain('<body>x</body>');
   });
 
   test('leaving stops deliveries to the inbox', () => {

@@ -44,6 +44,14 @@ describe.skipIf(!installed)('slixmpp', () => {
     );
   }, 60_000);
 
+  test('speaks for a domain as a component', async () => {
+    const steps = await run('component', String(gateway.port('xmpp-component')));
+    expect(steps).toEqual([
+      { step: 'component', body: 'echo hi', sender: 'any@comp.localhost' },
+      { step: 'component', body: 'first' },
+    ]);
+  }, 60_000);
+
   test('chats, asks, sees presence, meets in rooms, publishes, works on a queue', async () => {
     const steps = await run();
     expect(steps).toEqual([

@@ -137,7 +137,27 @@ async def carbons(alice):
     await other.disconnect()
 
 
+async def component(port):
+    alice = Client('alice', 'c')
+    await alice.begin()
+    echo = slixmpp.ComponentXMPP('comp.localhost', 'shared', '127.0.0.1', port)
+    started = asyncio.Event()
+    echo.add_event_handler('session_start', lambda _: started.set())
+    echo.add_event_handler('message', lambda m: m.reply('echo ' + m['body']).send())
+    echo.connect()
+    await asyncio.wait_for(started.wait(), 10)
+    alice.send_message('any@comp.localhost', 'hi', mtype='chat')
+    got = await alice.next()
+    say('component', body=got['body'], sender=got['from'].full)
+    echo.send_message('alice@localhost/c', 'first', mfrom='other@comp.localhost', mtype='chat')
+    say('component', body=(await alice.next())['body'])
+    await echo.disconnect()
+    await alice.disconnect()
+
+
 async def main():
+    if len(sys.argv) > 3 and sys.argv[2] == 'component':
+        return await component(int(sys.argv[3]))
     if len(sys.argv) > 2 and sys.argv[2] == 'mechanisms':
         return await mechanisms()
     plugins = ('xep_0030', 'xep_0199', 'xep_0092', 'xep_0202', 'xep_0045', 'xep_0060', 'xep_0198')
