@@ -26,9 +26,14 @@ import { Flusher } from './flusher.ts';
 import { Listener } from './listener.ts';
 import { Roster } from './roster.ts';
 import { TlsAcceptor } from './tls.ts';
-import { CLOSE_GRACE_MS, NetTransport, type Surroundings } from './transport.ts';
+import { NetTransport, type Surroundings } from './transport.ts';
 import { answerWithoutUpgrade, refuseUpgrade, WebSocketHandshake } from './websocket.ts';
 import { SocketWire, type Wire } from './wire.ts';
+
+/**
+ * The gates have waited already for clients that answer a good-bye; this is for bytes on their way.
+ */
+const SHUTDOWN_GRACE_MS = 2000;
 
 export interface NetworkParts {
   readonly clock: Clock;
@@ -127,7 +132,7 @@ export class Network {
   }
 
   /** Waits for the connections to end, for as long as the grace lasts; then destroys them. */
-  async close(graceMs: number = CLOSE_GRACE_MS): Promise<void> {
+  async close(graceMs: number = SHUTDOWN_GRACE_MS): Promise<void> {
     this.stopAccepting();
     const grace = this.#parts.clock.after(graceMs, () => this.#roster.destroyAll());
     await this.#roster.empty();

@@ -33,7 +33,7 @@ export interface Surroundings {
 }
 
 /** How long a client that was said good-bye to may take to read it and close, in milliseconds. */
-export const CLOSE_GRACE_MS = 5000;
+const CLOSE_GRACE_MS = 5000;
 /** Complete WebSocket messages are not gathered beyond this. */
 const MESSAGES_GATHERED_BYTES = 64 * 1024;
 
