@@ -1,0 +1,94 @@
+/** What is refused when it is declared, in the words that RabbitMQ's users know. */
+import { describe, expect, it } from 'vitest';
+import type { Session } from '../../../core/engine.ts';
+import { type HeaderValue, Typed } from '../../../core/message.ts';
+import { createWorld } from '../../support/world.ts';
+import { args, exchangeSpec, queueSpec } from '../engine-contract.ts';
+
+type Values = Readonly<Record<string, HeaderValue>>;
+
+function open(): Session {
+  const world = createWorld();
+  return world.engine.open('/', world.principal('guest'));
+}
+
+function declare(values: Values, session: Session = open()): void {
+  void session.declareQueue(queueSpec('q', { arguments: args(values) }), false);
+}
+
+describe('queue arguments', () => {
+  it.each<[Values, string]>([
+    [
+      { 'x-message-ttl': -1 },
+      "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': {value_negative,-1}",
+    ],
+    [{ 'x-message-ttl': '60000' }, 'unacceptable type'],
+    [{ 'x-message-ttl': 1.5 }, 'unacceptable type'],
+    [{ 'x-expires': 0 }, '{value_zero,0}'],
+    [{ 'x-max-length': -5 }, '{value_negative,-5}'],
+    [{ 'x-max-length-bytes': true }, 'unacceptable type'],
+    [{ 'x-max-priority': 256 }, '{value_too_big,256}'],
+    [{ 'x-overflow': 'spill' }, "invalid value 'spill'"],
+    [{ 'x-overflow': 1 }, 'unacceptable type'],
+    [{ 'x-single-active-consumer': 'yes' }, 'unacceptable type'],
+    [{ 'x-dead-letter-exchange': 5 }, 'unacceptable type'],
+    [{ 'x-dead-letter-routing-key': 'k' }, 'routing_key_but_no_dlx_defined'],
+    [{ 'x-queue-type': 'quorom' }, 'unsupported type'],
+    [{ 'x-queue-type': 1 }, 'unsupported type'],
+  ])('%j are refused', (values, text) => {
+    expect(() => declare(values)).toThrow(text);
+    const session = open();
+    expect(() => declare(values, session)).toThrow(
+      expect.objectContaining({ code: 'precondition-failed' }),
+    );
+    expect(session.hasQueue('q')).toBe(false);
+  });
+
+  it('of every integer type are taken', () => {
+    for (const value of [5, 5n, new Typed('b', 5), new Typed('u', 5), new Typed('l', 5n)]) {
+      expect(() => declare({ 'x-message-ttl': value, 'x-max-length': value })).not.toThrow();
+    }
+  });
+
+  it('that nobody knows are taken, and change nothing in a redeclaration', () => {
+    const session = open();
+    declare({ 'x-queue-mode': 'lazy', 'my-own': 1 }, session);
+    expect(() => declare({}, session)).not.toThrow();
+  });
+
+  it('are compared by value when a queue is declared again', () => {
+    const session = open();
+    declare({ 'x-max-length': 5, 'x-queue-type': 'classic' }, session);
+    expect(() => declare({ 'x-max-length': new Typed('l', 5n) }, session)).not.toThrow();
+    expect(() => declare({ 'x-max-length': 6 }, session)).toThrow(
+      "inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received the value '6' of type 'signedint' but current is the value '5' of type 'signedint'",
+    );
+  });
+});
+
+describe('names', () => {
+  it('that are reserved or too long are refused', () => {
+    const session = open();
+    const long = 'é'.repeat(128);
+    expect(() => session.declareQueue(queueSpec('amq.q'), false)).toThrow(
+      "reserved prefix 'amq.*'",
+    );
+    expect(() => session.declareQueue(queueSpec(long), false)).toThrow('longer than 255 bytes');
+    expect(() => session.declareExchange(exchangeSpec(long, 'fanout'), false)).toThrow(
+      'longer than 255 bytes',
+    );
+    expect(() => session.deleteExchange('amq.topic', false)).toThrow('reserved prefix');
+    expect(() => session.deleteExchange('', false)).toThrow('default exchange');
+  });
+
+  it('that are not there are missed by name', () => {
+    const session = open();
+    expect(() => session.declareQueue(queueSpec('q'), true)).toThrow("no queue 'q' in vhost '/'");
+    expect(() => session.declareExchange(exchangeSpec('x', 'fanout'), true)).toThrow(
+      "no exchange 'x' in vhost '/'",
+    );
+    expect(() => session.declareExchange(exchangeSpec('x', 'x-delayed-message'), false)).toThrow(
+      "unknown exchange type 'x-delayed-message'",
+    );
+  });
+});
