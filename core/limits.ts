@@ -57,7 +57,7 @@ export const DEFAULT_LIMITS = {
   mqttSessionsMax: 1_000_000,
   /** Messages waiting for an offline MQTT session. */
   mqttOfflineMessagesMax: 100_000,
-  /** QoS 0 messages that wait for an MQTT client whose socket is full: past it they are dropped, in bytes. */
+  /** QoS 0 messages for an MQTT client whose socket is full: more are dropped, in bytes. */
   mqttWaitingBytesMax: 16 * 1024 * 1024,
   /** Subscriptions of one MQTT session. */
   mqttSubscriptionsMax: 10_000,

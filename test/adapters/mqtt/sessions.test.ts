@@ -313,6 +313,35 @@ describe('groups', () => {
   });
 });
 
+it('sends again no more at a time than the new connection takes', () => {
+  const gateway = new TestGateway();
+  const first = gateway.connect('c', 5, LASTING);
+  first.subscribe('t', 2);
+  const sender = gateway.connect('s');
+  for (const body of ['1', '2', '3', '4']) sender.publish('t', body, 2);
+  const ids = first.messages(false).map(({ messageId }) => messageId ?? 0);
+  first.send({ cmd: 'pubrec', messageId: ids[1] ?? 0 });
+  first.lose();
+  const narrow = { sessionExpiryInterval: 100, receiveMaximum: 2 };
+  const second = gateway.connect('c', 5, { clean: false, properties: narrow });
+  const sent = () => second.take().map((packet) => ('messageId' in packet ? packet.messageId : 0));
+  expect(sent()).toEqual([ids[0], ids[1]]);
+  second.send({ cmd: 'pubcomp', messageId: ids[1] ?? 0 });
+  expect(sent()).toEqual([ids[2]]);
+  second.send({ cmd: 'pubrec', messageId: ids[0] ?? 0 });
+  expect(sent()).toEqual([ids[0]]);
+  second.send({ cmd: 'pubcomp', messageId: ids[0] ?? 0 });
+  expect(sent()).toEqual([ids[3]]);
+  sender.publish('t', '5', 2);
+  expect(second.take()).toEqual([]);
+  for (const messageId of ids.slice(2)) {
+    second.send({ cmd: 'pubrec', messageId });
+    second.send({ cmd: 'pubcomp', messageId });
+  }
+  const rest = second.take().filter(({ cmd }) => cmd === 'publish');
+  expect(rest.map((packet) => 'payload' in packet && String(packet.payload))).toEqual(['5']);
+});
+
 describe('what goes wrong around a session', () => {
   const lasting = { clean: false, properties: { sessionExpiryInterval: 100 } };
 
