@@ -15,6 +15,7 @@ import { headers } from './exchanges/headers.ts';
 import { topic } from './exchanges/topic.ts';
 import { MemoryGauge } from './memory-gauge.ts';
 import { classic } from './queues/classic.ts';
+import { quorum } from './queues/quorum.ts';
 import { session } from './queues/session.ts';
 import { EmbeddedSession } from './session.ts';
 import type { ExchangeType, QueueType } from './types.ts';
@@ -47,7 +48,7 @@ export class EmbeddedEngine implements Engine {
     topic,
     headers,
   ]);
-  readonly #queueTypes = new Registry<QueueType>('queue type', [classic, session]);
+  readonly #queueTypes = new Registry<QueueType>('queue type', [classic, quorum, session]);
   readonly #vhosts = new Map<string, VirtualHost>();
   readonly #sessions = new Set<EmbeddedSession>();
 

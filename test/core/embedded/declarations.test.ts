@@ -66,6 +66,33 @@ describe('queue arguments', () => {
   });
 });
 
+describe('a quorum queue', () => {
+  const type = args({ 'x-queue-type': 'quorum', 'x-quorum-initial-group-size': 3 });
+  const spec = queueSpec('q', { durable: true, arguments: type });
+
+  it('is a durable one of a single node, and not a classic one', () => {
+    const session = open();
+    void session.declareQueue(spec, false);
+    expect(() => session.declareQueue({ ...spec, arguments: args({}) }, false)).toThrow(
+      "inequivalent arg 'x-queue-type'",
+    );
+  });
+
+  it('is refused where it would not last', () => {
+    for (const [parts, property] of [
+      [{ durable: false }, 'non-durable'],
+      [{ exclusive: true }, 'exclusive-owner'],
+      [{ autoDelete: true }, 'auto-delete'],
+    ] as const) {
+      const session = open();
+      expect(() => session.declareQueue({ ...spec, ...parts }, false)).toThrow(
+        `invalid property '${property}' for queue 'q' in vhost '/'`,
+      );
+      expect(session.hasQueue('q')).toBe(false);
+    }
+  });
+});
+
 describe('names', () => {
   it('that are reserved or too long are refused', () => {
     const session = open();
