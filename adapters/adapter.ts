@@ -1,7 +1,7 @@
 /**
- * What a protocol adapter is: an object that turns bytes of one wire protocol into calls on the engine
- * port and back. It never sees a socket: a `Connection` takes bytes, a `Transport` takes bytes, so TCP,
- * TLS, WebSocket and tests are one.
+ * What a protocol adapter is: an object that turns bytes of one wire protocol into calls on the
+ * engine port and back. It never sees a socket: a `Connection` takes bytes, a `Transport` takes
+ * bytes, so TCP, TLS, WebSocket and tests are one.
  */
 import type { Authenticator, Authorizer } from '../core/auth.ts';
 import type { Clock } from '../core/clock.ts';
@@ -15,15 +15,24 @@ import type { Registry } from '../core/registry.ts';
 import type { Output } from './output.ts';
 
 export interface Adapter<Options = unknown> {
-  /** The protocols that listeners may name for it: `listeners: [{ protocol: … }]`. The first is also its section in the file. */
+  /**
+   * The protocols that listeners may name for it: `listeners: [{ protocol: … }]`. The first is also
+   * its section in the file.
+   */
   readonly protocols: readonly string[];
   /** Default ports, by protocol. */
   readonly ports: Readonly<Record<string, { readonly plain: number; readonly tls: number }>>;
   /** WebSocket subprotocols of its first protocol. */
   readonly subprotocols: readonly string[];
-  /** Validates its own section of the configuration file; undefined where there is none. Throws ConfigError with the path. */
+  /**
+   * Validates its own section of the configuration file; undefined where there is none. Throws
+   * ConfigError with the path.
+   */
   options(section: unknown): Options;
-  /** How it writes properties: asked for before anything starts, since stored messages are read with it. */
+  /**
+   * How it writes properties: asked for before anything starts, since stored messages are read with
+   * it.
+   */
   format(options: Options): Format;
   start(context: Context, options: Options): Eventually<Gate>;
 }
@@ -56,17 +65,26 @@ export interface ListenerOptions {
 export interface Gate {
   /** Called for each new connection; `transport` is open. */
   accept(transport: Transport, peer: Peer, listener: ListenerOptions): Connection;
-  /** Says good-bye on every connection in the protocol's own way, and settles what it can. Listeners are closed by then. */
+  /**
+   * Says good-bye on every connection in the protocol's own way, and settles what it can. Listeners
+   * are closed by then.
+   */
   stop(): Promise<void>;
 }
 
 /** The adapter's end of one connection. Its methods do not throw. */
 export interface Connection {
-  /** Bytes from the client, split anywhere. They may be kept only until the next call, unless copied (`Message.own`). */
+  /**
+   * Bytes from the client, split anywhere. They may be kept only until the next call, unless copied
+   * (`Message.own`).
+   */
   receive(chunk: Buffer): void;
   /** The output went from above `limits.outputPauseBytes` to below half of it. */
   drained(): void;
-  /** The transport is gone: by `error`, or in order (null). Called once, also after the adapter's own `end` or `destroy`. */
+  /**
+   * The transport is gone: by `error`, or in order (null). Called once, also after the adapter's
+   * own `end` or `destroy`.
+   */
   closed(error: Error | null): void;
 }
 
@@ -74,23 +92,36 @@ export interface Connection {
 export interface Transport {
   /**
    * Encode straight into it: `output.reserve(n)`, write at `output.buffer[output.offset]`, advance
-   * `offset`; or `output.write(chunk)`. It leaves at the end of the turn, one write per socket, without
-   * a flush by the adapter; only code that runs outside `receive` and outside of the engine's calls
-   * (timers, promise continuations) needs nothing special either: the first byte schedules the flush.
+   * `offset`; or `output.write(chunk)`. It leaves at the end of the turn, one write per socket,
+   * without a flush by the adapter; only code that runs outside `receive` and outside of the
+   * engine's calls (timers, promise continuations) needs nothing special either: the first byte
+   * schedules the flush.
    */
   readonly output: Output;
-  /** Bytes that wait for the client. Above `limits.outputPauseBytes`: pause subscriptions until `drained`. */
+  /**
+   * Bytes that wait for the client. Above `limits.outputPauseBytes`: pause subscriptions until
+   * `drained`.
+   */
   readonly congested: boolean;
-  /** True where the transport keeps message boundaries (WebSocket): then `cut` after each protocol unit. */
+  /**
+   * True where the transport keeps message boundaries (WebSocket): then `cut` after each protocol
+   * unit.
+   */
   readonly framed: boolean;
   /** Ends one WebSocket message. Does nothing on a stream. */
   cut(): void;
-  /** Stop reading; what arrives stays in the kernel and holds the client. Calls count: as many releases. */
+  /**
+   * Stop reading; what arrives stays in the kernel and holds the client. Calls count: as many
+   * releases.
+   */
   hold(): void;
   release(): void;
   /** The client is logged in: the login time-out no longer applies. */
   authenticated(): void;
-  /** Goes over to TLS (XMPP STARTTLS): what was written before leaves in the clear. Null where it cannot. */
+  /**
+   * Goes over to TLS (XMPP STARTTLS): what was written before leaves in the clear. Null where it
+   * cannot.
+   */
   readonly startTls: (() => void) | null;
   /** Whether bytes are encrypted now. */
   readonly secure: boolean;

@@ -48,12 +48,17 @@ export function keyToTopic(key: string): { readonly topic: string; readonly exac
   return { topic, exact: !/[*#]/.test(key) };
 }
 
-/** Words of a key or pattern; the empty key has none (as RabbitMQ has it), `.` has two empty ones. */
+/**
+ * Words of a key or pattern; the empty key has none (as RabbitMQ has it), `.` has two empty ones.
+ */
 export function words(key: string): string[] {
   return key === '' ? [] : key.split('.');
 }
 
-/** Whether `pattern` (`*` one word, `#` any number) matches `key`. The definition that indexes are tested against. */
+/**
+ * Whether `pattern` (`*` one word, `#` any number) matches `key`. The definition that indexes are
+ * tested against.
+ */
 export function matches(pattern: readonly string[], key: readonly string[]): boolean {
   const [head, ...rest] = pattern;
   if (head === undefined) return key.length === 0;
@@ -66,7 +71,10 @@ export function matches(pattern: readonly string[], key: readonly string[]): boo
   return matches(rest, key.slice(1));
 }
 
-/** The longest beginning of `key` that fits `maxBytes` of UTF-8, cut at a word boundary where there is one. */
+/**
+ * The longest beginning of `key` that fits `maxBytes` of UTF-8, cut at a word boundary where there
+ * is one.
+ */
 export function fitKey(key: string, maxBytes: number = SHORT_STRING_MAX_BYTES): string {
   const bytes = Buffer.from(key);
   if (bytes.length <= maxBytes) return key;

@@ -1,8 +1,8 @@
 /**
  * Who may come in, and what they may do.
  *
- * Authenticators are asked in turn; the first that knows the user decides. What a principal may do was
- * fetched with it, so that a permission check never waits (it stands on the publish path).
+ * Authenticators are asked in turn; the first that knows the user decides. What a principal may do
+ * was fetched with it, so that a permission check never waits (it stands on the publish path).
  */
 import type { Eventually, Peer } from './engine.ts';
 
@@ -25,7 +25,10 @@ export interface Principal {
 
 export type Credentials =
   | { readonly kind: 'password'; readonly user: string; readonly password: string }
-  /** The user's name is vouched for by the caller: a SCRAM exchange that ended well, a configured anonymous user. */
+  /**
+   * The user's name is vouched for by the caller: a SCRAM exchange that ended well, a configured
+   * anonymous user.
+   */
   | { readonly kind: 'trusted'; readonly user: string };
 
 /** What a server keeps of a password for SCRAM (RFC 5802 section 3). */
@@ -61,7 +64,10 @@ export class PermissionAuthorizer implements Authorizer {
 
 const EVERYTHING: Permission = { configure: /^/, write: /^/, read: /^/ };
 
-/** The broker's own principal, for an adapter's infrastructure (inboxes, rooms): may do anything in every vhost. */
+/**
+ * The broker's own principal, for an adapter's infrastructure (inboxes, rooms): may do anything in
+ * every vhost.
+ */
 export const SYSTEM: Principal = {
   name: '',
   tags: ['system'],

@@ -7,7 +7,10 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Calls `callback` once, no earlier than `delayMs` milliseconds from now. Never keeps the process alive. */
+  /**
+   * Calls `callback` once, no earlier than `delayMs` milliseconds from now. Never keeps the process
+   * alive.
+   */
   after(delayMs: number, callback: () => void): Timer;
   /** Calls `callback` in a turn of its own, behind the input that waits already. */
   soon(callback: () => void): void;

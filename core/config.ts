@@ -1,7 +1,7 @@
 /**
  * The configuration: one YAML file, validated as a whole before anything starts. A mistake is a
- * `ConfigError` that names the path and the form expected there. Each adapter validates its own section
- * with `parseSection`.
+ * `ConfigError` that names the path and the form expected there. Each adapter validates its own
+ * section with `parseSection`.
  */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
@@ -106,7 +106,10 @@ const file = z.strictObject({
   xmpp: section,
 });
 
-/** Validates one part of the configuration against its schema; `path` is where it stands in the file. */
+/**
+ * Validates one part of the configuration against its schema; `path` is where it stands in the
+ * file.
+ */
 export function parseSection<T>(schema: z.ZodType<T>, raw: unknown, path: string): T {
   const result = schema.safeParse(raw);
   if (result.success) return result.data;
@@ -196,7 +199,10 @@ function requireTls(listeners: readonly ListenerConfig[], configured: boolean): 
   }
 }
 
-/** `${NAME}` in any text stands for an environment variable, so that secrets need not be in the file. */
+/**
+ * `${NAME}` in any text stands for an environment variable, so that secrets need not be in the
+ * file.
+ */
 function interpolated(raw: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
   if (typeof raw === 'string') {
     return raw.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {

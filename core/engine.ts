@@ -1,12 +1,14 @@
 /**
- * The broker port: everything that an adapter may ask of a broker core, whichever engine is behind it.
+ * The broker port: everything that an adapter may ask of a broker core, whichever engine is behind
+ * it.
  *
- * Control calls may answer with a promise; a connection then takes no further frame for that channel
- * until it settles. Data calls (`publish`, `deliver`, `settle`) never wait. On the embedded engine no
- * call returns a promise, so declare → bind → publish in one packet is one synchronous pass.
+ * Control calls may answer with a promise; a connection then takes no further frame for that
+ * channel until it settles. Data calls (`publish`, `deliver`, `settle`) never wait. On the embedded
+ * engine no call returns a promise, so declare → bind → publish in one packet is one synchronous
+ * pass.
  *
- * Every operation is checked against the principal's permissions here, not in adapters. An operation
- * that is refused throws (or rejects with) a `BrokerError`.
+ * Every operation is checked against the principal's permissions here, not in adapters. An
+ * operation that is refused throws (or rejects with) a `BrokerError`.
  */
 import type { Principal } from './auth.ts';
 import type { BrokerError } from './errors.ts';
@@ -15,7 +17,10 @@ import type { HeaderTable, Message } from './message.ts';
 /** Plain where the answer is known here, a promise where it must be asked for elsewhere. */
 export type Eventually<T> = T | Promise<T>;
 
-/** Who is at the other end of a connection; for logs, and for rules such as "guest from loopback only". */
+/**
+ * Who is at the other end of a connection; for logs, and for rules such as "guest from loopback
+ * only".
+ */
 export interface Peer {
   /** `host:port` of the client. */
   readonly address: string;
@@ -32,9 +37,15 @@ export interface Engine {
   readonly capabilities: Capabilities;
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** Opens a session. Throws `not-found` for no such vhost, `access-refused` for no permission in it. */
+  /**
+   * Opens a session. Throws `not-found` for no such vhost, `access-refused` for no permission in
+   * it.
+   */
   open(vhost: string, principal: Principal, peer: Peer): Eventually<Session>;
-  /** A small durable space that is the calling adapter's own: rosters, MQTT sessions. Same name, same table. */
+  /**
+   * A small durable space that is the calling adapter's own: rosters, MQTT sessions. Same name,
+   * same table.
+   */
   table(name: string): Table;
   readonly admin: Admin;
 }
@@ -102,7 +113,10 @@ export interface QueueSpec {
   readonly exclusive: boolean;
   /** Gone with its last consumer, once it had one. */
   readonly autoDelete: boolean;
-  /** RabbitMQ's `x-…` arguments; `x-queue-type` chooses the type. Unknown ones are logged as ignored. */
+  /**
+   * RabbitMQ's `x-…` arguments; `x-queue-type` chooses the type. Unknown ones are logged as
+   * ignored.
+   */
   readonly arguments: HeaderTable;
 }
 
@@ -128,19 +142,25 @@ export interface BindingSpec {
   readonly arguments: HeaderTable;
 }
 
-/** One authenticated client in one vhost. Permissions: configure to declare and delete, write to publish and bind to, read to consume and bind from. */
+/**
+ * One authenticated client in one vhost. Permissions: configure to declare and delete, write to
+ * publish and bind to, read to consume and bind from.
+ */
 export interface Session {
   readonly vhost: string;
   readonly principal: Principal;
-  /** Passive: only checks that it exists (`not-found`). Redeclaring otherwise than it is: `precondition-failed`. */
+  /**
+   * Passive: only checks that it exists (`not-found`). Redeclaring otherwise than it is:
+   * `precondition-failed`.
+   */
   declareExchange(spec: ExchangeSpec, passive: boolean): Eventually<void>;
   deleteExchange(name: string, ifUnused: boolean): Eventually<void>;
   /** Another session's exclusive queue: `resource-locked`. */
   declareQueue(spec: QueueSpec, passive: boolean): Eventually<QueueStatus>;
   /**
-   * Declares an exclusive queue under an unguessable name that begins with `prefix`, for replies and
-   * other private ends. Needs no permission, and neither does consuming it in this session: who knows
-   * the name may publish to it through the default exchange. Answers the name.
+   * Declares an exclusive queue under an unguessable name that begins with `prefix`, for replies
+   * and other private ends. Needs no permission, and neither does consuming it in this session: who
+   * knows the name may publish to it through the default exchange. Answers the name.
    */
   temporaryQueue(prefix: string): Eventually<string>;
   /** Messages deleted. A queue that is not there counts as deleted (0). */
@@ -157,15 +177,18 @@ export interface Session {
   consume(spec: ConsumeSpec, consumer: Consumer): Eventually<Subscription>;
   /** One ready message, or null. Without `acknowledge` it is settled already. */
   get(queue: string, acknowledge: boolean): Eventually<Pulled | null>;
-  /** Publishes and settles as one: all of the publishes happen, and only then the settles, or it throws and none did. */
+  /**
+   * Publishes and settles as one: all of the publishes happen, and only then the settles, or it
+   * throws and none did.
+   */
   commit(
     publishes: readonly TransactedPublish[],
     settles: readonly TransactedSettle[],
     events: PublisherEvents,
   ): Eventually<void>;
   /**
-   * Last values (`Message.retain`) of an exchange whose routing key matches `pattern` (topic wildcards),
-   * unexpired. Needs read permission as binding does.
+   * Last values (`Message.retain`) of an exchange whose routing key matches `pattern` (topic
+   * wildcards), unexpired. Needs read permission as binding does.
    */
   retained(exchange: string, pattern: string): Eventually<readonly Message[]>;
   /** Requeues what was not settled, drops exclusive queues. Idempotent. */
@@ -190,8 +213,8 @@ export interface TransactedSettle {
 }
 
 /**
- * Puts messages in. "Confirmed" means the same for every protocol: every queue that matched has taken
- * responsibility: a durable message in a durable queue is on disk, any other in memory.
+ * Puts messages in. "Confirmed" means the same for every protocol: every queue that matched has
+ * taken responsibility: a durable message in a durable queue is on disk, any other in memory.
  */
 export interface Publisher {
   /**
@@ -217,7 +240,9 @@ export const Fate = {
   CONFIRMED: 0,
   /** A queue said no (overflow, disk full). */
   REFUSED: 1,
-  /** No queue matched: told to every publisher (as success where its protocol has no word for it). */
+  /**
+   * No queue matched: told to every publisher (as success where its protocol has no word for it).
+   */
   UNROUTABLE: 2,
   /** Unknown, may be tried again. */
   FAILED: 3,
@@ -239,9 +264,14 @@ export interface Delivery {
   readonly queue: string;
   /** How often it was delivered before; > 0 is redelivered. */
   readonly attempts: number;
-  /** Which bindings of a `session` queue matched (MQTT subscription identifiers); null elsewhere. */
+  /**
+   * Which bindings of a `session` queue matched (MQTT subscription identifiers); null elsewhere.
+   */
   readonly bindings: readonly BindingSpec[] | null;
-  /** Once. After the session or the queue is gone: does nothing. A consumer without acknowledgement need not call it. */
+  /**
+   * Once. After the session or the queue is gone: does nothing. A consumer without acknowledgement
+   * need not call it.
+   */
   settle(outcome: Outcome): void;
 }
 
@@ -276,8 +306,8 @@ export interface Subscription {
 }
 
 /**
- * A window on unsettled deliveries: AMQP prefetch, MQTT receive maximum, STOMP prefetch-count. One that
- * several consumers share is AMQP's global qos. `limit` 0 is no limit.
+ * A window on unsettled deliveries: AMQP prefetch, MQTT receive maximum, STOMP prefetch-count. One
+ * that several consumers share is AMQP's global qos. `limit` 0 is no limit.
  */
 export class Credit {
   #limit: number;
@@ -314,7 +344,10 @@ export class Credit {
     if (this.#waiting.size > 0) this.#wake();
   }
 
-  /** Calls `wake` once, when there may be room again. The same function waits once however often it asks. */
+  /**
+   * Calls `wake` once, when there may be room again. The same function waits once however often it
+   * asks.
+   */
   onAvailable(wake: () => void): void {
     this.#waiting.add(wake);
   }

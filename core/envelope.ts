@@ -2,10 +2,11 @@
  * How typed headers travel on protocols that have only strings, and come back exactly.
  *
  * Each value is written as its natural text (tables and arrays as JSON, bytes as base64, timestamps
- * as seconds), and one more header, `x-header-types`, names the AMQP type letter of every value that
- * is not a plain string, as compact JSON: `{"retries":"I","x-death":[{"count":"l","time":"T"}]}`.
- * Inside tables and arrays JSON's own types stand for themselves (string S, integer I, fraction d,
- * boolean t, null V) and only others are named.
+ * as seconds), and one more header, `x-header-types`, names the AMQP type letter of every value
+ * that is not a plain string, as compact JSON:
+ * `{"retries":"I","x-death":[{"count":"l","time":"T"}]}`. Inside tables and arrays JSON's own types
+ * stand for themselves (string S, integer I, fraction d, boolean t, null V) and only others are
+ * named.
  */
 import { isUtf8 } from 'node:buffer';
 import {
@@ -45,7 +46,9 @@ function numberLetter(value: number): string {
   return value >= INT32_MIN && value <= INT32_MAX ? 'I' : 'l';
 }
 
-/** A value without its type, for comparing: integers of every width become numbers where they fit. */
+/**
+ * A value without its type, for comparing: integers of every width become numbers where they fit.
+ */
 export function plain(value: HeaderValue): HeaderValue {
   if (value instanceof Typed)
     return value.letter === 'D' ? decimalText(value.value) : plain(value.value);
@@ -111,7 +114,10 @@ export function correlationFrom(bytes: Buffer): string | Buffer {
 const TEXT_TYPE =
   /^(text\/|application\/(json|xml|javascript|x-www-form-urlencoded|xhtml\+xml)\b|[^;]*\+(json|xml)\b)|;\s*charset=utf-?8/i;
 
-/** Whether a body is text that may be shown as such: its publisher says so, its type says so, or nobody says and it is UTF-8. */
+/**
+ * Whether a body is text that may be shown as such: its publisher says so, its type says so, or
+ * nobody says and it is UTF-8.
+ */
 export function isText(message: Message): boolean {
   const { text, contentType } = message.properties;
   const said = text ?? (contentType === undefined ? undefined : TEXT_TYPE.test(contentType));

@@ -1,4 +1,7 @@
-/** What went wrong, in the broker's own words; every adapter has one table from these to its protocol's replies. */
+/**
+ * What went wrong, in the broker's own words; every adapter has one table from these to its
+ * protocol's replies.
+ */
 export type ErrorCode =
   | 'not-found'
   | 'access-refused'
@@ -10,7 +13,10 @@ export type ErrorCode =
   | 'not-implemented'
   | 'internal';
 
-/** An operating error: the client asked for something that the broker refuses. Never thrown for a bug. */
+/**
+ * An operating error: the client asked for something that the broker refuses. Never thrown for a
+ * bug.
+ */
 export class BrokerError extends Error {
   override readonly name = 'BrokerError';
   readonly code: ErrorCode;
@@ -21,7 +27,10 @@ export class BrokerError extends Error {
   }
 }
 
-/** A mistake in the configuration: `path` says where (`listeners[2].port`), the message what is expected there. */
+/**
+ * A mistake in the configuration: `path` says where (`listeners[2].port`), the message what is
+ * expected there.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly path: string;

@@ -1,6 +1,7 @@
 /**
- * Every bound in the process, in one place: name, unit, default. Reaching one has a named reason, in the
- * protocol's own error and in the log. `limits:` in the configuration file overrides any of them.
+ * Every bound in the process, in one place: name, unit, default. Reaching one has a named reason,
+ * in the protocol's own error and in the log. `limits:` in the configuration file overrides any of
+ * them.
  */
 export const DEFAULT_LIMITS = {
   /** Connections at a time, all listeners together. */
@@ -17,7 +18,10 @@ export const DEFAULT_LIMITS = {
   memoryHighBytes: 0,
   /** Messages of one durable queue in memory: past it they stay on the disk, in bytes. */
   queueWindowBytes: 8 * 1024 * 1024,
-  /** Messages of one queue: past it, while its consumers cannot keep up, publishers to it are slowed, in bytes. */
+  /**
+   * Messages of one queue: past it, while its consumers cannot keep up, publishers to it are
+   * slowed, in bytes.
+   */
   queueSlowBytes: 32 * 1024 * 1024,
   /** How long a publisher to a slow queue is held at most, in milliseconds. */
   publisherStallMs: 50,

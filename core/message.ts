@@ -1,9 +1,9 @@
 /**
  * The value that crosses from one protocol to another.
  *
- * A message keeps the bytes that its publisher wrote and is never changed. Reading its properties is
- * lazy, and writing it for another protocol happens once per target format (`as`), so traffic that
- * stays on one protocol is passed through untouched and a fan-out converts once.
+ * A message keeps the bytes that its publisher wrote and is never changed. Reading its properties
+ * is lazy, and writing it for another protocol happens once per target format (`as`), so traffic
+ * that stays on one protocol is passed through untouched and a fan-out converts once.
  */
 
 /** A canonical address: everything that can be published to is an exchange and a routing key. */
@@ -42,14 +42,18 @@ export type HeaderValue =
 /** A nested table: ordered, any string is a legal name. */
 export type HeaderTable = ReadonlyMap<string, HeaderValue>;
 
-/** User headers in the publisher's order; a name may repeat (MQTT 5 user properties, STOMP headers). */
+/**
+ * User headers in the publisher's order; a name may repeat (MQTT 5 user properties, STOMP headers).
+ */
 export type Headers = readonly (readonly [name: string, value: HeaderValue])[];
 
 /** The neutral view of what a publisher said about its message. Absent means not said. */
 export interface Properties {
   contentType?: string | undefined;
   contentEncoding?: string | undefined;
-  /** True or false where the publisher's protocol says whether the body is text; else see `isText`. */
+  /**
+   * True or false where the publisher's protocol says whether the body is text; else see `isText`.
+   */
   text?: boolean | undefined;
   /** Bytes only where they are not valid UTF-8. */
   correlationId?: string | Buffer | undefined;
@@ -72,7 +76,10 @@ export interface Death {
   readonly time: number;
   readonly exchange: string;
   readonly routingKeys: readonly string[];
-  /** The per-message expiration that was removed, in milliseconds, as RabbitMQ keeps it; null if none. */
+  /**
+   * The per-message expiration that was removed, in milliseconds, as RabbitMQ keeps it; null if
+   * none.
+   */
   readonly originalExpiration: string | null;
 }
 
@@ -84,13 +91,18 @@ export interface Trail {
   readonly hidden: readonly string[];
 }
 
-/** How one protocol writes a message's properties. One instance per protocol for the whole process. */
+/**
+ * How one protocol writes a message's properties. One instance per protocol for the whole process.
+ */
 export interface Format {
   /** Stored on disk beside each message: never renamed. */
   readonly name: string;
   /** Decodes `message.native`. Bytes were validated when they came in: does not throw. */
   read(message: Message): Properties;
-  /** Encodes `message.properties` and the message's own fields for this protocol, at time `now` (ms). */
+  /**
+   * Encodes `message.properties` and the message's own fields for this protocol, at time `now`
+   * (ms).
+   */
   write(message: Message, now: number): Buffer;
 }
 
@@ -119,7 +131,10 @@ export class Message {
   /** Canonical address it was published to; dead-lettering changes it (`rerouted`). */
   readonly exchange: string;
   readonly routingKey: string;
-  /** To be kept across a restart where the queue is durable (AMQP delivery-mode 2, MQTT QoS 1 and 2). */
+  /**
+   * To be kept across a restart where the queue is durable (AMQP delivery-mode 2, MQTT QoS 1 and
+   * 2).
+   */
   readonly durable: boolean;
   /** 0 to 255. */
   readonly priority: number;
@@ -210,7 +225,8 @@ export class Message {
 
   /**
    * The message detached from the socket read that it came in: a subarray pins its whole chunk (up
-   * to 64 KiB). Called by whoever keeps a message beyond the current turn; all of them share one copy.
+   * to 64 KiB). Called by whoever keeps a message beyond the current turn; all of them share one
+   * copy.
    */
   own(): Message {
     const used = this.native.length + this.body.length;
@@ -221,8 +237,8 @@ export class Message {
   }
 
   /**
-   * The content of a message that a queue gave up, on its way to another address: shares the bytes, no
-   * longer expires, is not retained.
+   * The content of a message that a queue gave up, on its way to another address: shares the bytes,
+   * no longer expires, is not retained.
    */
   rerouted(
     exchange: string,
@@ -296,7 +312,9 @@ export function header(headers: Headers, name: string): HeaderValue | undefined 
   return undefined;
 }
 
-/** Publisher's properties with the broker's notes: hidden headers out, dead-letter history in front. */
+/**
+ * Publisher's properties with the broker's notes: hidden headers out, dead-letter history in front.
+ */
 function annotated(properties: Properties, trail: Trail | null): Properties {
   if (trail === null) return properties;
   const replaced = new Set(trail.hidden);

@@ -1,6 +1,6 @@
 /**
- * Counters as plain fields: the hot path adds to a number, a scrape reads it. One `ProtocolCounters` per
- * protocol, one `Meter` per process.
+ * Counters as plain fields: the hot path adds to a number, a scrape reads it. One
+ * `ProtocolCounters` per protocol, one `Meter` per process.
  */
 
 /** Message and connection counts of one protocol. */

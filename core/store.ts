@@ -1,6 +1,6 @@
 /**
- * Where an engine keeps what must outlive the process. Writes are synchronous calls that a later flush
- * makes safe, in the order of the calls; one flush answers everybody who waits.
+ * Where an engine keeps what must outlive the process. Writes are synchronous calls that a later
+ * flush makes safe, in the order of the calls; one flush answers everybody who waits.
  */
 import type { Table } from './engine.ts';
 import type { Message } from './message.ts';
@@ -11,7 +11,10 @@ export interface Store {
   /** False: everything is gone with the process, and nothing is worth writing. */
   readonly durable: boolean;
   readonly definitions: Definitions;
-  /** The log of one durable queue; null where the store keeps no messages. The same id, the same log. */
+  /**
+   * The log of one durable queue; null where the store keeps no messages. The same id, the same
+   * log.
+   */
   queue(id: string): QueueLog | null;
   table(name: string): Table;
   /** A table of whole messages; null where the store keeps none. */

@@ -21,8 +21,8 @@ export interface UserSpec {
   readonly name: string;
   readonly password?: string | undefined;
   /**
-   * Instead of a password: `SCRAM-SHA-256$4096:SALT$STORED:SERVER` (base64, as `hashPassword` makes it), or
-   * RabbitMQ's `password_hash` (base64 of a 4-byte salt and SHA-256 of salt and password).
+   * Instead of a password: `SCRAM-SHA-256$4096:SALT$STORED:SERVER` (base64, as `hashPassword` makes
+   * it), or RabbitMQ's `password_hash` (base64 of a 4-byte salt and SHA-256 of salt and password).
    */
   readonly passwordHash?: string | undefined;
   readonly tags: readonly string[];

@@ -1,7 +1,10 @@
 /** The history of a message that a queue gave up, as RabbitMQ writes it into `x-death`. */
 import type { Death, Message, Trail } from '../message.ts';
 
-/** The trail of `message` after it died in `queue`; repeated deaths of one kind are counted in one entry. */
+/**
+ * The trail of `message` after it died in `queue`; repeated deaths of one kind are counted in one
+ * entry.
+ */
 export function buried(
   message: Message,
   queue: string,
@@ -29,8 +32,8 @@ export function buried(
 }
 
 /**
- * Whether `queue` would get a message that died there before without anybody having rejected it since:
- * it would go round for ever (RabbitMQ's rule for dead-letter cycles).
+ * Whether `queue` would get a message that died there before without anybody having rejected it
+ * since: it would go round for ever (RabbitMQ's rule for dead-letter cycles).
  */
 export function cycles(deaths: readonly Death[], queue: string): boolean {
   const before = deaths.findIndex((death) => death.queue === queue);

@@ -10,9 +10,9 @@ interface Rank {
 }
 
 /**
- * Whose turn it is. Members of higher priority go first; those of equal priority take turns; one that
- * is paused or out of credit is passed over. With a single active consumer only the first is asked, and
- * the next takes over when it leaves.
+ * Whose turn it is. Members of higher priority go first; those of equal priority take turns; one
+ * that is paused or out of credit is passed over. With a single active consumer only the first is
+ * asked, and the next takes over when it leaves.
  */
 export class Dispatcher {
   readonly #single: boolean;

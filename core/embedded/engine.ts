@@ -1,4 +1,6 @@
-/** The engine in this process: exchanges, queues and bindings in memory, what is durable in a store. */
+/**
+ * The engine in this process: exchanges, queues and bindings in memory, what is durable in a store.
+ */
 import type { Authorizer, Principal } from '../auth.ts';
 import type { Clock } from '../clock.ts';
 import type { Admin, Capabilities, Engine, QueueView, Table, Totals } from '../engine.ts';

@@ -63,7 +63,10 @@ export class KeyTree<T> {
     return former;
   }
 
-  /** Calls `visit` once for each value whose key matches `pattern`; a leading wildcard passes over `$…`. */
+  /**
+   * Calls `visit` once for each value whose key matches `pattern`; a leading wildcard passes over
+   * `$…`.
+   */
   match(pattern: string, visit: (value: T) => void): void {
     const steps = words(pattern);
     // Each level is the set of nodes reached: '#' reaches all below, however often it occurs.

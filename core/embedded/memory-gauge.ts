@@ -1,7 +1,7 @@
 /**
- * Whether the broker has room for more: bytes of messages in memory against one mark, and whether the
- * store takes writes. While it has none publishers are held; they go on when the bytes have fallen to
- * four fifths of the mark, so that they don't flap.
+ * Whether the broker has room for more: bytes of messages in memory against one mark, and whether
+ * the store takes writes. While it has none publishers are held; they go on when the bytes have
+ * fallen to four fifths of the mark, so that they don't flap.
  */
 export class MemoryGauge {
   readonly #highBytes: number;

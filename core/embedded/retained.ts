@@ -25,7 +25,9 @@ export class Retained {
     return this.#tree.size;
   }
 
-  /** Takes a message as the last value of its key; an empty body deletes it. False: full, not kept. */
+  /**
+   * Takes a message as the last value of its key; an empty body deletes it. False: full, not kept.
+   */
   keep(message: Message): boolean {
     if (message.body.length === 0) {
       this.#forget(this.#tree.delete(message.routingKey));

@@ -2,8 +2,8 @@
  * The way of a message through one virtual host: exchange → (exchanges) → queues, within the
  * publisher's turn.
  *
- * Routing comes first and enqueueing after it, so a consumer that publishes while it is delivered to
- * finds no half-routed message; each level of such nesting has its own `Matches`.
+ * Routing comes first and enqueueing after it, so a consumer that publishes while it is delivered
+ * to finds no half-routed message; each level of such nesting has its own `Matches`.
  */
 import { addressFromReplyKey, REPLY_PREFIX } from '../address.ts';
 import type { Clock } from '../clock.ts';
@@ -56,8 +56,8 @@ export class Routing {
   }
 
   /**
-   * The exchange that a message is published to, which must exist and take messages from publishers.
-   * A reply address (`amq.to:…`) in the default exchange stands for another exchange.
+   * The exchange that a message is published to, which must exist and take messages from
+   * publishers. A reply address (`amq.to:…`) in the default exchange stands for another exchange.
    */
   target(message: Message): Message {
     if (
@@ -71,7 +71,10 @@ export class Routing {
     return message;
   }
 
-  /** The exchange that takes it from its publisher; throws where there is none, or it takes from others only. */
+  /**
+   * The exchange that takes it from its publisher; throws where there is none, or it takes from
+   * others only.
+   */
   source(message: Message): Exchange {
     const exchange = this.#topology.exchange(message.exchange);
     if (!exchange.spec.internal) return exchange;

@@ -1,6 +1,6 @@
 /**
- * What exists in one virtual host: exchanges, queues and the bindings between them, and what is written
- * of them so that they exist again after a restart.
+ * What exists in one virtual host: exchanges, queues and the bindings between them, and what is
+ * written of them so that they exist again after a restart.
  */
 import { XMPP_EXCHANGE } from '../address.ts';
 import type { BindingSpec, ExchangeSpec, QueueSpec } from '../engine.ts';

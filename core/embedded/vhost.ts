@@ -1,6 +1,6 @@
 /**
- * A virtual host: what sessions may do to its topology, with RabbitMQ's rules and words for what they
- * may not.
+ * A virtual host: what sessions may do to its topology, with RabbitMQ's rules and words for what
+ * they may not.
  */
 import type { Clock } from '../clock.ts';
 import type {
@@ -192,7 +192,9 @@ export class VirtualHost {
     queue.close(true);
   }
 
-  /** Notes that `owner` uses a queue; queues that were deleted meanwhile are forgotten now and then. */
+  /**
+   * Notes that `owner` uses a queue; queues that were deleted meanwhile are forgotten now and then.
+   */
   #hold(queue: Queue, owner: Owner): void {
     owner.holding.add(queue);
     if (owner.holding.size < owner.sweepAt) return;

@@ -1,6 +1,6 @@
 /**
- * The state of a store at one place of its journal, in LMDB: definitions, tables, and for each queue its
- * index. A restart reads it and replays the journal from that place on.
+ * The state of a store at one place of its journal, in LMDB: definitions, tables, and for each
+ * queue its index. A restart reads it and replays the journal from that place on.
  */
 import { open, type RootDatabase } from 'lmdb';
 import { FORMAT_VERSION } from './records.ts';

@@ -3,13 +3,15 @@ import { join } from 'node:path';
 import { ConfigError, reasonOf } from '../errors.ts';
 
 /**
- * One process has the directory: its id, and when that process started (ids are used again), in a file.
- * A file that a killed process left is taken over.
+ * One process has the directory: its id, and when that process started (ids are used again), in a
+ * file. A file that a killed process left is taken over.
  */
 export class DirectoryLock {
   readonly #path: string;
 
-  /** Makes the directory. Throws ConfigError where it cannot be written, or another process has it. */
+  /**
+   * Makes the directory. Throws ConfigError where it cannot be written, or another process has it.
+   */
   constructor(directory: string) {
     try {
       mkdirSync(directory, { recursive: true });

@@ -1,7 +1,7 @@
 /**
- * The journal: everything that must survive is appended to one file after the other and made safe in
- * batches. What comes while one batch is on its way to the disk makes the next; one sync answers all
- * who wait for it.
+ * The journal: everything that must survive is appended to one file after the other and made safe
+ * in batches. What comes while one batch is on its way to the disk makes the next; one sync answers
+ * all who wait for it.
  *
  *     append … append   write + fdatasync              next batch
  *     ──── open ──────▶ in flight ───────▶ safe        a message removed while its batch is open is

@@ -1,13 +1,15 @@
 /**
- * The durable store: a journal that everything is appended to, and checkpoints of the state in LMDB.
+ * The durable store: a journal that everything is appended to, and checkpoints of the state in
+ * LMDB.
  *
  *     data/lock                 who has the directory
  *     data/journal/*.journal    messages, removals, definitions, tables, in the order they happened
- *     data/state.mdb            definitions, tables and queue indexes as of one place in the journal
+ *     data/state.mdb            definitions, tables and queue indexes as of one place in the
+ * journal
  *
  * "Safe" is the journal's fdatasync. A checkpoint is made after so many bytes, and when the store
- * closes; segments that no index names any more are deleted then. Message bodies stay in the journal
- * and are read from there.
+ * closes; segments that no index names any more are deleted then. Message bodies stay in the
+ * journal and are read from there.
  */
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
@@ -57,7 +59,9 @@ export class LmdbStore implements Store {
   #checkpointing: Promise<void> | null = null;
   #idle: (() => void) | null = null;
 
-  /** Recovers what is there. Throws ConfigError where it is damaged or the directory cannot be used. */
+  /**
+   * Recovers what is there. Throws ConfigError where it is damaged or the directory cannot be used.
+   */
   constructor(options: LmdbStoreOptions) {
     this.#options = options;
     this.#lock = new DirectoryLock(options.directory);

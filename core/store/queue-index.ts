@@ -1,6 +1,6 @@
 /**
- * Where one queue's messages are in the journal: segment, offset and length by position, in blocks of
- * 1024 positions. A block is also what a checkpoint writes and what recovery reads.
+ * Where one queue's messages are in the journal: segment, offset and length by position, in blocks
+ * of 1024 positions. A block is also what a checkpoint writes and what recovery reads.
  */
 const BLOCK_POSITIONS = 1024;
 /** Numbers for one message: segment (0: none), offset, length. */
@@ -69,7 +69,10 @@ export class QueueIndex {
     return segment;
   }
 
-  /** Positions above `after` with their locations, ascending, as many as `visit` wants (it returns false to stop). */
+  /**
+   * Positions above `after` with their locations, ascending, as many as `visit` wants (it returns
+   * false to stop).
+   */
   walk(after: number, visit: (position: number, location: Location) => boolean): void {
     for (const base of this.#bases()) {
       if (base + BLOCK_POSITIONS <= after) continue;

@@ -1,7 +1,8 @@
 /**
  * The journal's records on disk, format version 1.
  *
- *     record  = length u32 · crc32 u32 · type u8 · payload        length and crc cover type and payload
+ *     record  = length u32 · crc32 u32 · type u8 · payload        length and crc cover type and
+ * payload
  *     MESSAGE = durable u8 · count u16 · count × (queue u32 · position f64) · message
  *     REMOVED = queue u32 · count u32 · count × (first position f64 · number u32)
  *     LENT    = queue u32 · position f64                          delivered at least up to here

@@ -32,9 +32,9 @@ export interface ReplayEnd {
 }
 
 /**
- * Visits every record from a place on. The last segment may end in a batch that was under way when the
- * process died: what is behind the last whole record is cut. Anything else that does not check is
- * damage, and nothing is changed. Throws StoreDamage.
+ * Visits every record from a place on. The last segment may end in a batch that was under way when
+ * the process died: what is behind the last whole record is cut. Anything else that does not check
+ * is damage, and nothing is changed. Throws StoreDamage.
  */
 export function replay(
   disk: Disk,
@@ -114,8 +114,8 @@ function requireHead(bytes: Buffer, segment: number): void {
 }
 
 /**
- * A batch is written only when the one before it is safe: one that begins behind the broken place says
- * that the broken place had been safe.
+ * A batch is written only when the one before it is safe: one that begins behind the broken place
+ * says that the broken place had been safe.
  */
 function requireTorn(bytes: Buffer, broken: number, segment: number): void {
   for (

@@ -1,4 +1,7 @@
-/** Files of the journal: numbered, appended to, read back by offset. The only place that touches them. */
+/**
+ * Files of the journal: numbered, appended to, read back by offset. The only place that touches
+ * them.
+ */
 import {
   closeSync,
   fdatasync,

@@ -1,6 +1,6 @@
 /**
- * What a store knows: definitions, tables, and where each queue's messages are. Loaded from a checkpoint,
- * brought up to date by the journal's records, changed by the running engine.
+ * What a store knows: definitions, tables, and where each queue's messages are. Loaded from a
+ * checkpoint, brought up to date by the journal's records, changed by the running engine.
  */
 import type { Message } from '../message.ts';
 import type { Changes, CheckpointFile } from './checkpoint.ts';

@@ -1,6 +1,7 @@
 /**
  * To every binding whose arguments the message's headers match (AMQP 0-9-1 section 3.1.3.4), with
- * RabbitMQ's `x-match`: `all` (default), `any`, and the `-with-x` forms that count `x-…` headers too.
+ * RabbitMQ's `x-match`: `all` (default), `any`, and the `-with-x` forms that count `x-…` headers
+ * too.
  */
 import { plain } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';

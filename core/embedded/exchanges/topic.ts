@@ -1,10 +1,10 @@
 /**
- * To every binding whose pattern matches the key: `*` is one word, `#` any number (AMQP 0-9-1 section
- * 3.1.3.3).
+ * To every binding whose pattern matches the key: `*` is one word, `#` any number (AMQP 0-9-1
+ * section 3.1.3.3).
  *
- * Patterns stand in a tree of words, walked as a set of nodes so that many `#` cost no more than their
- * number, and without recursion, since a key may have thousands of words. In front of it the routes of
- * recent keys are remembered until a binding changes.
+ * Patterns stand in a tree of words, walked as a set of nodes so that many `#` cost no more than
+ * their number, and without recursion, since a key may have thousands of words. In front of it the
+ * routes of recent keys are remembered until a binding changes.
  */
 import { words } from '../../address.ts';
 import { BrokerError } from '../../errors.ts';

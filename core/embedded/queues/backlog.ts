@@ -4,10 +4,11 @@
  *     first ─▶ [ entries in memory ] ─▶ [ stored: in the log only ] ─▶ newest
  *                                   ▲ #loadedTo
  *
- * Without a log everything is in memory, and so it is with priorities or a limit in bytes, which ask
- * about every message, and with a time limit of the queue's, which the log does not know. Else what comes beyond the window stays in the log until its turn is near, and
- * comes back in batches. A message that is not durable goes through the log in the same way, and is
- * forgotten by a restart.
+ * Without a log everything is in memory, and so it is with priorities or a limit in bytes, which
+ * ask about every message, and with a time limit of the queue's, which the log does not know. Else
+ * what comes beyond the window stays in the log until its turn is near, and comes back in batches.
+ * A message that is not durable goes through the log in the same way, and is forgotten by a
+ * restart.
  */
 import assert from 'node:assert/strict';
 import type { BindingSpec } from '../../engine.ts';
@@ -103,7 +104,10 @@ export class Backlog {
     this.#stored++;
   }
 
-  /** A new entry went past what waits, which is nothing, to a consumer: it is not to be read from the log. */
+  /**
+   * A new entry went past what waits, which is nothing, to a consumer: it is not to be read from
+   * the log.
+   */
   pass(entry: Entry): void {
     this.#loadedTo = entry.position;
   }

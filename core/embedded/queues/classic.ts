@@ -242,7 +242,10 @@ export class ClassicQueue implements Queue, Home {
     }
   }
 
-  /** Takes the next legal step until there is none: hand the first ready message to whose turn it is. */
+  /**
+   * Takes the next legal step until there is none: hand the first ready message to whose turn it
+   * is.
+   */
   #dispatch(): void {
     if (this.#dispatching || this.#closed) return;
     this.#dispatching = true;
@@ -251,8 +254,8 @@ export class ClassicQueue implements Queue, Home {
     } finally {
       this.#dispatching = false;
     }
-    // Only after its consumers took what they could does a full queue drop from its head, and only what
-    // is still worth keeping counts.
+    // Only after its consumers took what they could does a full queue drop from its head, and only
+    // what is still worth keeping counts.
     if (!this.#continuing) {
       this.#expire();
       this.#trim();
@@ -306,8 +309,8 @@ export class ClassicQueue implements Queue, Home {
   }
 
   /**
-   * Hands over at once. What nobody will acknowledge was never in the queue. A consumer that publishes
-   * to its own queue while it is delivered to finds it dispatching: no recursion.
+   * Hands over at once. What nobody will acknowledge was never in the queue. A consumer that
+   * publishes to its own queue while it is delivered to finds it dispatching: no recursion.
    */
   #hand(entry: Entry, member: Member): void {
     this.#dispatching = true;
@@ -407,7 +410,9 @@ export class ClassicQueue implements Queue, Home {
     }
   }
 
-  /** Has the timer fire no later than the first one's time; whenever another may be the first now. */
+  /**
+   * Has the timer fire no later than the first one's time; whenever another may be the first now.
+   */
   #watchExpiry(): void {
     const first = this.#ready.first();
     if (first === undefined || first.expiresAt === 0 || this.#closed) return;

@@ -2,7 +2,10 @@ import type { BindingSpec, Delivery, Outcome } from '../../engine.ts';
 import type { Message } from '../../message.ts';
 import type { Member } from './member.ts';
 
-/** `READY → LENT → GONE`; a requeued message goes on as a new entry, so that a late settle finds GONE. */
+/**
+ * `READY → LENT → GONE`; a requeued message goes on as a new entry, so that a late settle finds
+ * GONE.
+ */
 export const EntryState = { READY: 0, LENT: 1, GONE: 2 } as const;
 export type EntryState = (typeof EntryState)[keyof typeof EntryState];
 
@@ -20,7 +23,9 @@ export class Entry implements Delivery {
   readonly position: number;
   readonly attempts: number;
   readonly bindings: readonly BindingSpec[] | null;
-  /** The message's or the queue's time limit, whichever comes first, in ms since the epoch; 0: none. */
+  /**
+   * The message's or the queue's time limit, whichever comes first, in ms since the epoch; 0: none.
+   */
   readonly expiresAt: number;
   /** Bytes that it counts in memory. */
   readonly charge: number;

@@ -9,7 +9,10 @@ export interface MemberEvents {
   cancelled(member: Member): void;
 }
 
-/** One consumer of one queue, with the deliveries that it holds: a doubly linked list through the entries. */
+/**
+ * One consumer of one queue, with the deliveries that it holds: a doubly linked list through the
+ * entries.
+ */
 export class Member implements Subscription {
   readonly spec: ConsumeSpec;
   readonly consumer: Consumer;

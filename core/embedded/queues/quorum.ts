@@ -1,6 +1,6 @@
 /**
- * RabbitMQ's quorum queue with a quorum of one: a durable queue that confirms what is on the disk. Its
- * rules are RabbitMQ's, so that what was declared there can be declared here.
+ * RabbitMQ's quorum queue with a quorum of one: a durable queue that confirms what is on the disk.
+ * Its rules are RabbitMQ's, so that what was declared there can be declared here.
  */
 import type { QueueSpec } from '../../engine.ts';
 import { BrokerError } from '../../errors.ts';

@@ -43,7 +43,8 @@ class Ring {
 
 /**
  * Requeued entries, which come back in any order: a binary heap by position. A channel that closes
- * with a hundred thousand unsettled deliveries costs their number times its logarithm, however they lie.
+ * with a hundred thousand unsettled deliveries costs their number times its logarithm, however they
+ * lie.
  */
 class Heap {
   readonly #entries: Entry[] = [];

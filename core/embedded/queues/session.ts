@@ -1,10 +1,10 @@
 /**
- * The queue of a subscriber that may be away: keeps what is worth keeping, and hands the rest over only
- * while somebody is there.
+ * The queue of a subscriber that may be away: keeps what is worth keeping, and hands the rest over
+ * only while somebody is there.
  *
- * A message that is not durable, or that matched only bindings with `x-bypass`, goes straight to the
- * consumer, past whatever waits; without one, or while it is paused, it is dropped ("at most once").
- * Each delivery names the bindings that matched.
+ * A message that is not durable, or that matched only bindings with `x-bypass`, goes straight to
+ * the consumer, past whatever waits; without one, or while it is paused, it is dropped ("at most
+ * once"). Each delivery names the bindings that matched.
  */
 import type {
   BindingSpec,
