@@ -118,21 +118,21 @@ export class Places implements Service {
     if (type === undefined || type === 'subscribe') {
       // A subscription is made in the name of the bare JID, and consumed by the resource that asks.
       const who = from.resource === '' ? sender.jid : from;
-      if (type === 'subscribe') this.#answer(sender, place, from, 'subscribed');
+      if (type === 'subscribe') this.#answer(place, from, 'subscribed');
       const known = this.#consumers.get(`${who.full} ${place.bare}`);
       if (known?.entity === sender) return;
       known?.stop();
       this.#consume(sender, stanza, who, place, address);
     } else if (type === 'unavailable') consumer?.stop();
     else if (type === 'unsubscribe') {
-      this.#answer(sender, place, from, 'unsubscribed');
       const who = from.resource === '' ? sender.jid : from;
       this.#consumers.get(`${who.full} ${place.bare}`)?.stop();
     }
   }
 
-  #answer(sender: Entity, place: Jid, to: Jid, type: string): void {
-    sender.send(wireOf(element('presence', { from: place.bare, to: to.bare, type })), null);
+  /** Through the router, so that the subscriber's roster learns of it. */
+  #answer(place: Jid, to: Jid, type: string): void {
+    this.#host.router.send(element('presence', { from: place.bare, to: to.bare, type }));
   }
 
   #consume(sender: Entity, stanza: Element, who: Jid, place: Jid, address: Address): void {

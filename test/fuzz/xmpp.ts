@@ -58,8 +58,11 @@ export function fuzz(seed: number, rounds: number): void {
     );
     const login = random.below(4) > 0 ? LOGIN : '';
     feed(client, Buffer.from(login), random);
-    feed(client, mutated(random), random);
-    client.take();
+    const input = mutated(random);
+    feed(client, input, random);
+    const answers = client.take();
+    // What the adapter did not foresee is caught, and shows as this.
+    if (answers.includes('<internal-server-error')) throw new Error(`${input} gave ${answers}`);
     client.connection.closed(random.below(2) === 0 ? null : new Error('reset'));
     client.take();
     if (random.below(64) === 0) world.clock.advance(random.below(400_000));

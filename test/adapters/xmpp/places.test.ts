@@ -105,9 +105,10 @@ describe('queues as addresses', () => {
     expect(answer).toContain('type="subscribed"');
     publish(world, '', 'jobs', '1');
     expect(bob.take()).toContain('<body>1</body>');
-    expect(bob.send("<presence to='jobs@queues.localhost' type='unsubscribe'/>")).toContain(
-      'type="unsubscribed"',
-    );
+    const roster = "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>";
+    expect(bob.send(roster)).toContain('<item jid="jobs@queues.localhost" subscription="to"/>');
+    bob.send("<presence to='jobs@queues.localhost' type='unsubscribe'/>");
+    expect(bob.send(roster)).toContain('<item jid="jobs@queues.localhost" subscription="none"/>');
     publish(world, '', 'jobs', '2');
     expect(bob.take()).toBe('');
   });
