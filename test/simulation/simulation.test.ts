@@ -8,7 +8,7 @@ import { Simulation } from './simulation.ts';
 
 const STEPS = 120;
 const { SIMULATION_SEED: seed, SIMULATION_ROUNDS: wanted } = process.env;
-const rounds = seed === undefined ? Number(wanted ?? 300) : 1;
+const rounds = seed === undefined ? Number(wanted ?? 600) : 1;
 const first = seed === undefined ? 1 : Number(seed);
 
 function simulate(create: () => { store: Store | null; flush: () => void }): number {
