@@ -30,6 +30,10 @@ function bodyOf(queue: string, number: number): string {
   return `${number} ${sum} ${padding}`;
 }
 
+function urlOf(gateway: GatewayProcess): string {
+  return `amqp://guest:guest@127.0.0.1:${gateway.port('amqp')}`;
+}
+
 /** Keeps `WINDOW` messages under way until the connection breaks. */
 function keepSending(
   publisher: Publisher,
@@ -49,7 +53,7 @@ function keepSending(
 }
 
 async function publishAmqp(port: number, publisher: Publisher): Promise<void> {
-  const connection = await connectAmqp(`amqp://guest:guest@127.0.0.1:${port}`);
+  const connection = await connectAmqp(`amqp://guest:guest@127.0.0.1:${port}`, { noDelay: true });
   connection.on('error', () => {});
   const channel = await connection.createConfirmChannel();
   channel.on('error', () => {});
@@ -136,7 +140,7 @@ describe('a gateway that is killed', () => {
   };
 
   it(`has what it confirmed, after each of ${ROUNDS} kills`, { timeout: 120_000 }, async () => {
-    const connection = await connectAmqp(`amqp://guest:guest@127.0.0.1:${gateway.port('amqp')}`);
+    const connection = await connectAmqp(urlOf(gateway), { noDelay: true });
     connection.on('error', () => {});
     const channel = await connection.createChannel();
     for (const name of ['amqp', 'mqtt', 'stomp']) {
@@ -155,7 +159,7 @@ describe('a gateway that is killed', () => {
   });
 
   it('does not bring back what was acknowledged', { timeout: 60_000 }, async () => {
-    const connection = await connectAmqp(`amqp://guest:guest@127.0.0.1:${gateway.port('amqp')}`);
+    const connection = await connectAmqp(urlOf(gateway), { noDelay: true });
     connection.on('error', () => {});
     const channel = await connection.createConfirmChannel();
     await channel.assertQueue('jobs', { durable: true });
@@ -179,7 +183,8 @@ describe('a gateway that is killed', () => {
 });
 
 async function drain(gateway: GatewayProcess, queue: string): Promise<string[]> {
-  const connection = await connectAmqp(`amqp://guest:guest@127.0.0.1:${gateway.port('amqp')}`);
+  const connection = await connectAmqp(urlOf(gateway), { noDelay: true });
+  connection.on('error', () => {});
   const channel = await connection.createChannel();
   const bodies: string[] = [];
   for (let got = await channel.get(queue); got !== false; got = await channel.get(queue)) {
