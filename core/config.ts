@@ -151,6 +151,7 @@ export function parseConfig(raw: ConfigFile): Config {
     'users',
   );
   requireTls(rest.listeners, tls !== undefined);
+  requireVhosts(rest, { mqtt, stomp, xmpp });
   return {
     ...rest,
     users,
@@ -196,6 +197,29 @@ function requireTls(listeners: readonly ListenerConfig[], configured: boolean): 
       `listeners[${wanting}].tls`,
       'needs a certificate: tls: { cert: …, key: … }',
     );
+  }
+}
+
+/** Every vhost that is spoken of exists. */
+function requireVhosts(
+  { vhosts, users, listeners }: Pick<z.infer<typeof file>, 'vhosts' | 'users' | 'listeners'>,
+  sections: Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>,
+): void {
+  const require = (vhost: unknown, path: string): void => {
+    if (typeof vhost !== 'string' || vhosts.includes(vhost)) return;
+    throw new ConfigError(
+      path,
+      `there is no vhost '${vhost}': expected one of ${vhosts.join(', ')}`,
+    );
+  };
+  for (const [index, { permissions }] of users.entries()) {
+    for (const vhost of Object.keys(permissions)) {
+      require(vhost, `users[${index}].permissions.${vhost}`);
+    }
+  }
+  for (const [name, given] of Object.entries(sections)) {
+    const listens = listeners.some(({ protocol }) => protocol === name);
+    if (listens || given !== undefined) require(given?.['vhost'] ?? '/', `${name}.vhost`);
   }
 }
 

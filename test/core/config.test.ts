@@ -2,6 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { Adapter } from '../../adapters/adapter.ts';
+import { amqp } from '../../adapters/amqp091/adapter.ts';
+import { mqtt } from '../../adapters/mqtt/adapter.ts';
+import { stomp } from '../../adapters/stomp/adapter.ts';
+import { xmpp } from '../../adapters/xmpp/adapter.ts';
 import { type ConfigFile, parseConfig, readConfigFile } from '../../core/config.ts';
 import { ConfigError } from '../../core/errors.ts';
 
@@ -34,7 +39,10 @@ describe('the configuration', () => {
     const { sections, ...rest } = parseConfig(readConfigFile(example, {}));
     const { sections: _none, ...defaults } = parseConfig({});
     expect(rest).toEqual(defaults);
-    expect(Object.keys(sections)).toEqual(['amqp', 'mqtt', 'stomp', 'xmpp']);
+    for (const adapter of [amqp, mqtt, stomp, xmpp] as readonly Adapter<unknown>[]) {
+      const name = adapter.protocols[0] ?? '';
+      expect(adapter.options(sections[name])).toEqual(adapter.options(undefined));
+    }
   });
 
   it.each([
@@ -47,6 +55,9 @@ describe('the configuration', () => {
     [{ log_level: 'loud' }, 'log_level'],
     [{ data_dir: '' }, 'data_dir'],
     [{ vhosts: [] }, 'vhosts'],
+    [{ mqtt: { vhost: 'nowhere' } }, 'mqtt.vhost'],
+    [{ vhosts: ['a'] }, 'mqtt.vhost'],
+    [{ users: [{ name: 'a', password: 'x', permissions: { b: ALL } }] }, 'users[0].permissions.b'],
     [{ vhosts: ['/', 'a', '/'] }, 'vhosts[2]'],
     [{ users: [{ name: 'a' }] }, 'users[0]'],
     [{ users: [{ name: 'a', password: 'x', password_hash: 'y' }] }, 'users[0].password_hash'],

@@ -58,11 +58,12 @@ export interface WorldOptions {
   readonly seed?: number;
   readonly store?: Store;
   readonly limits?: Partial<Limits>;
+  readonly clock?: ManualClock;
 }
 
 /** Ready when it returns: the embedded engine starts without waiting. */
 export function createWorld(options: WorldOptions = {}): World {
-  const clock = new ManualClock();
+  const clock = options.clock ?? new ManualClock();
   const random = new SeededRandom(options.seed ?? 1);
   const meter = new Meter();
   const limits: Limits = { ...DEFAULT_LIMITS, memoryHighBytes: 1e9, ...options.limits };
