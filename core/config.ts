@@ -76,12 +76,6 @@ const listener = z.strictObject({
   dialect: z.enum(['rabbitmq', 'activemq']).optional(),
 });
 const ALL = { configure: '.*', write: '.*', read: '.*' };
-const DEFAULT_USER = {
-  name: 'guest',
-  password: 'guest',
-  tags: ['administrator'],
-  permissions: { '/': ALL },
-};
 const DEFAULT_LISTENERS = [
   { protocol: 'amqp', port: 5672 },
   { protocol: 'mqtt', port: 1883 },
@@ -97,7 +91,7 @@ const file = z.strictObject({
   listeners: z.array(listener).min(1).prefault(DEFAULT_LISTENERS),
   tls: z.strictObject({ cert: z.string(), key: z.string(), ca: z.string().optional() }).optional(),
   vhosts: z.array(z.string().min(1)).min(1).default(['/']),
-  users: z.array(user).prefault([DEFAULT_USER]),
+  users: z.array(user).optional(),
   loopback_users: z.array(z.string()).default(['guest']),
   limits: z.record(z.string(), z.number().min(0)).default({}),
   amqp: section,
@@ -141,7 +135,8 @@ export function readConfigFile(path: string | null, environment: NodeJS.ProcessE
 export function parseConfig(raw: ConfigFile): Config {
   const { data_dir, log_level, loopback_users, limits, tls, amqp, mqtt, stomp, xmpp, ...rest } =
     parseSection(file, raw, '');
-  const users = rest.users.map(({ password_hash, ...kept }) => ({
+  const given = rest.users ?? [defaultUser(rest.vhosts)];
+  const users = given.map(({ password_hash, ...kept }) => ({
     ...kept,
     passwordHash: password_hash,
   }));
@@ -151,7 +146,7 @@ export function parseConfig(raw: ConfigFile): Config {
     'users',
   );
   requireTls(rest.listeners, tls !== undefined);
-  requireVhosts(rest, { mqtt, stomp, xmpp });
+  requireVhosts({ ...rest, users }, { mqtt, stomp, xmpp });
   return {
     ...rest,
     users,
@@ -162,6 +157,12 @@ export function parseConfig(raw: ConfigFile): Config {
     limits: limitsOf(limits),
     sections: { amqp, mqtt, stomp, xmpp },
   };
+}
+
+/** Where no user is configured: RabbitMQ's, for everything. */
+function defaultUser(vhosts: readonly string[]): z.infer<typeof user> {
+  const permissions = Object.fromEntries(vhosts.map((vhost) => [vhost, ALL]));
+  return { name: 'guest', password: 'guest', tags: ['administrator'], permissions };
 }
 
 /** `login_timeout_ms` in the file is `loginTimeoutMs` here. */
@@ -202,7 +203,7 @@ function requireTls(listeners: readonly ListenerConfig[], configured: boolean): 
 
 /** Every vhost that is spoken of exists. */
 function requireVhosts(
-  { vhosts, users, listeners }: Pick<z.infer<typeof file>, 'vhosts' | 'users' | 'listeners'>,
+  { vhosts, users, listeners }: Pick<Config, 'vhosts' | 'users' | 'listeners'>,
   sections: Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>,
 ): void {
   const require = (vhost: unknown, path: string): void => {
