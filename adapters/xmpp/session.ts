@@ -204,7 +204,7 @@ export class ClientSession implements Entity, OutboxOwner {
     this.#link = null;
     old?.end('conflict', 'resumed elsewhere');
     this.#timer?.cancel();
-    if (!management.acknowledge(handled)) {
+    if (!management.resume(handled)) {
       this.end('undefined-condition', 'acknowledged more than was sent');
       return false;
     }
