@@ -1,8 +1,8 @@
 /** `npm run demo`: tells the story for a few seconds, prints what each side saw. Exits 1 if anything is missing. */
 import { tell } from './story.ts';
 
-const ROUNDS = 200;
-const INTERVAL_MS = 25;
+const ROUNDS = 120;
+const INTERVAL_MS = 20;
 const ALARMS = 'alarms at the operator (AMQP → XMPP)';
 
 const say = (line: string): void => {
