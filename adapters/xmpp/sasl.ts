@@ -13,14 +13,14 @@ import type {
 import type { Eventually, Peer } from '../../core/engine.ts';
 import { after } from '../../core/eventually.ts';
 import { type Random, randomName } from '../../core/random.ts';
-import { parseJid, unescapeLocal } from './jid.ts';
 import {
   decoyKeys,
   parseClientFirst,
   type ScramStart,
   serverFirst,
   verifyClientFinal,
-} from './scram.ts';
+} from '../../core/scram.ts';
+import { parseJid, unescapeLocal } from './jid.ts';
 
 /** RFC 6120 6.5. */
 export type SaslFailure =

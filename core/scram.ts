@@ -1,6 +1,6 @@
 /** The server's side of SCRAM (RFC 5802, RFC 7677), without channel binding. */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import type { ScramHash, ScramKeys } from '../../core/auth.ts';
+import type { ScramHash, ScramKeys } from './auth.ts';
 
 export interface ScramStart {
   readonly user: string;
