@@ -9,7 +9,7 @@ import type { Adapter, Context, Gate } from './adapters/adapter.ts';
 import { amqp } from './adapters/amqp091/adapter.ts';
 import { createHttpGate, type HttpGate } from './adapters/http/gate.ts';
 import { mqtt } from './adapters/mqtt/adapter.ts';
-import { Network, type UpgradeRoute } from './adapters/net/network.ts';
+import { Network } from './adapters/net/network.ts';
 import { stomp } from './adapters/stomp/adapter.ts';
 import { xmpp } from './adapters/xmpp/adapter.ts';
 import { PermissionAuthorizer } from './core/auth.ts';
@@ -17,7 +17,6 @@ import { runCommand } from './core/cli.ts';
 import { SystemClock } from './core/clock.ts';
 import { type Config, type ConfigFile, parseConfig } from './core/config.ts';
 import { EmbeddedEngine } from './core/embedded/engine.ts';
-import { ConfigError } from './core/errors.ts';
 import { createLog, type Log } from './core/log.ts';
 import type { Format } from './core/message.ts';
 import { Meter } from './core/meter.ts';
@@ -52,19 +51,23 @@ export class Gateway {
   readonly #adapters: readonly (readonly [adapter: Adapter<unknown>, options: unknown])[];
   readonly #context: Context;
   readonly #network: Network;
-  readonly #gates = new Map<string, Gate>();
+  readonly #gates: [adapter: Adapter<unknown>, gate: Gate][] = [];
   #http: HttpGate | null = null;
   #missing: readonly string[] = ['listeners'];
 
   /** `file` has the shape of the configuration file. Throws ConfigError. */
   constructor(file: ConfigFile = {}, parts: GatewayParts = {}) {
-    const config = parseConfig(file);
+    const adapters = [...ADAPTERS, ...(parts.adapters ?? [])];
+    const config = parseConfig(
+      file,
+      adapters.map(({ protocols }) => protocols[0] ?? ''),
+    );
     this.config = config;
     const { limits } = config;
     const log = parts.log ?? createLog(config.logLevel);
     const [clock, random, meter] = [new SystemClock(), new SystemRandom(), new Meter()];
     const authorizer = new PermissionAuthorizer();
-    this.#adapters = [...ADAPTERS, ...(parts.adapters ?? [])].map((adapter) => [
+    this.#adapters = adapters.map((adapter) => [
       adapter,
       adapter.options(config.sections[adapter.protocols[0] ?? '']),
     ]);
@@ -88,13 +91,11 @@ export class Gateway {
   async start(): Promise<void> {
     await this.#context.engine.start();
     for (const [adapter, options] of this.#adapters) {
-      const gate = await adapter.start(this.#context, options);
-      for (const protocol of adapter.protocols) this.#gates.set(protocol, gate);
+      this.#gates.push([adapter, await adapter.start(this.#context, options)]);
     }
     this.#http = await createHttpGate(this.#context, { missing: () => this.#missing });
-    this.#network.upgrade(this.#http.server, this.#subprotocols());
     try {
-      for (const [index] of this.config.listeners.entries()) await this.#listen(index);
+      await this.#network.open(this.config.listeners, this.#gates, this.#http.server);
     } catch (error) {
       await this.stop();
       throw error;
@@ -106,7 +107,7 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#missing = ['listeners'];
     this.#network.stopAccepting();
-    for (const gate of new Set(this.#gates.values())) await gate.stop();
+    await Promise.all(this.#gates.map(([, gate]) => gate.stop()));
     await this.#http?.stop();
     await this.#network.close();
     await this.#context.engine.stop();
@@ -114,12 +115,7 @@ export class Gateway {
 
   /** What listens, in the order of the configuration. */
   get listening(): readonly Listening[] {
-    return this.#network.listeners.map((listener, index) => ({
-      protocol: listener.protocol,
-      url: listener.name,
-      port: listener.port,
-      tls: this.config.listeners[index]?.tls ?? false,
-    }));
+    return this.#network.listeners;
   }
 
   /** The port of the first listener of a protocol. */
@@ -127,33 +123,6 @@ export class Gateway {
     const found = this.listening.find((each) => each.protocol === protocol);
     if (found === undefined) throw new Error(`no listener for ${protocol}`);
     return found.port;
-  }
-
-  async #listen(index: number): Promise<void> {
-    const listener = this.config.listeners[index];
-    if (listener === undefined) return;
-    const path = `listeners[${index}]`;
-    if (listener.protocol === 'http' && this.#http !== null) {
-      await this.#network.listenHttp(listener, path, this.#http.server);
-      return;
-    }
-    const gate = this.#gates.get(listener.protocol);
-    if (gate === undefined) {
-      const known = [...this.#gates.keys(), 'http'].join(', ');
-      throw new ConfigError(`${path}.protocol`, `expected one of ${known}`);
-    }
-    await this.#network.listen(listener, path, gate);
-  }
-
-  #subprotocols(): ReadonlyMap<string, UpgradeRoute> {
-    const routes = new Map<string, UpgradeRoute>();
-    for (const [{ protocols, subprotocols }] of this.#adapters) {
-      const protocol = protocols[0] ?? '';
-      const gate = this.#gates.get(protocol);
-      if (gate === undefined) continue;
-      for (const subprotocol of subprotocols) routes.set(subprotocol, { protocol, gate });
-    }
-    return routes;
   }
 }
 

@@ -94,10 +94,6 @@ const file = z.strictObject({
   users: z.array(user).optional(),
   loopback_users: z.array(z.string()).default(['guest']),
   limits: z.record(z.string(), z.number().min(0)).default({}),
-  amqp: section,
-  mqtt: section,
-  stomp: section,
-  xmpp: section,
 });
 
 /**
@@ -131,10 +127,28 @@ export function readConfigFile(path: string | null, environment: NodeJS.ProcessE
   return interpolated(raw, '', environment) as ConfigFile;
 }
 
-/** Validates everything but the adapters' sections, and fills in what was left out. */
-export function parseConfig(raw: ConfigFile): Config {
-  const { data_dir, log_level, loopback_users, limits, tls, amqp, mqtt, stomp, xmpp, ...rest } =
-    parseSection(file, raw, '');
+/** Sections of the adapters that every gateway has. */
+const SECTIONS = ['amqp', 'mqtt', 'stomp', 'xmpp'];
+
+/** Protocols whose clients cannot choose their vhost. */
+const IN_ONE_VHOST = ['mqtt', 'stomp', 'xmpp'];
+
+/**
+ * Validates everything but the inside of the adapters' sections, which stand under `sectionNames`, and
+ * fills in what was left out.
+ */
+export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = SECTIONS): Config {
+  const sections: Record<string, Record<string, unknown> | undefined> = {};
+  const common: Record<string, unknown> = { ...raw };
+  for (const name of sectionNames) {
+    sections[name] = parseSection(section, raw[name], name);
+    delete common[name];
+  }
+  const { data_dir, log_level, loopback_users, limits, tls, ...rest } = parseSection(
+    file,
+    common,
+    '',
+  );
   const given = rest.users ?? [defaultUser(rest.vhosts)];
   const users = given.map(({ password_hash, ...kept }) => ({
     ...kept,
@@ -146,7 +160,7 @@ export function parseConfig(raw: ConfigFile): Config {
     'users',
   );
   requireTls(rest.listeners, tls !== undefined);
-  requireVhosts({ ...rest, users }, { mqtt, stomp, xmpp });
+  requireVhosts({ ...rest, users }, sections);
   return {
     ...rest,
     users,
@@ -155,7 +169,7 @@ export function parseConfig(raw: ConfigFile): Config {
     loopbackUsers: loopback_users,
     tls: tls ?? null,
     limits: limitsOf(limits),
-    sections: { amqp, mqtt, stomp, xmpp },
+    sections,
   };
 }
 
@@ -220,7 +234,8 @@ function requireVhosts(
   }
   for (const [name, given] of Object.entries(sections)) {
     const listens = listeners.some(({ protocol }) => protocol === name);
-    if (listens || given !== undefined) require(given?.['vhost'] ?? '/', `${name}.vhost`);
+    const assumed = listens && IN_ONE_VHOST.includes(name) ? '/' : undefined;
+    require(given?.['vhost'] ?? assumed, `${name}.vhost`);
   }
 }
 

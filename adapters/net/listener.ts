@@ -59,8 +59,12 @@ export class Listener {
   }
 
   /** As `mqtt://127.0.0.1:1883`, with the real port. */
-  get name(): string {
+  get url(): string {
     return this.#name;
+  }
+
+  get tls(): boolean {
+    return this.#parts.config.tls;
   }
 
   /** The port it listens on; a free one where the configuration says 0. */

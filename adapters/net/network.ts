@@ -2,9 +2,7 @@
  * All of the process's sockets, as `main.ts` composes them:
  *
  *     const network = new Network({ clock, log, meter, limits, tls });    // tls: section or null
- *     const mqtt = await network.listen(entry, 'listeners[0]', gate);     // mqtt.port, mqtt.name
- *     const web = await network.listenHttp(entry, 'listeners[1]', httpServer);
- *     network.upgrade(httpServer, new Map([['mqtt', { protocol: 'mqtt', gate }], …]));
+ *     await network.open(listeners, [[mqtt, gate], …], httpServer);       // network.listeners
  *     …
  *     network.stopAccepting();          // then the gates' `stop`, then
  *     await network.close();            // what is left gets a grace, then is destroyed
@@ -21,7 +19,7 @@ import { ConfigError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
 import type { Meter } from '../../core/meter.ts';
-import type { Gate, ListenerOptions } from '../adapter.ts';
+import type { Adapter, Gate, ListenerOptions } from '../adapter.ts';
 import { Flusher } from './flusher.ts';
 import { Listener } from './listener.ts';
 import { Roster } from './roster.ts';
@@ -74,6 +72,35 @@ export class Network {
 
   get listeners(): readonly Listener[] {
     return this.#listeners;
+  }
+
+  /**
+   * Opens every configured listener, each for the adapter that has its protocol, or for the HTTP server,
+   * on which WebSocket clients of all adapters come in too.
+   */
+  async open(
+    configs: readonly ListenerConfig[],
+    adapters: readonly (readonly [adapter: Adapter<unknown>, gate: Gate])[],
+    http: HttpServer,
+  ): Promise<void> {
+    const gates = new Map<string, Gate>();
+    const routes = new Map<string, UpgradeRoute>();
+    for (const [{ protocols, subprotocols }, gate] of adapters) {
+      for (const protocol of protocols) gates.set(protocol, gate);
+      const route = { protocol: protocols[0] ?? '', gate };
+      for (const subprotocol of subprotocols) routes.set(subprotocol, route);
+    }
+    this.upgrade(http, routes);
+    for (const [index, config] of configs.entries()) {
+      const path = `listeners[${index}]`;
+      const gate = gates.get(config.protocol);
+      if (gate !== undefined) await this.listen(config, path, gate);
+      else if (config.protocol === 'http') await this.listenHttp(config, path, http);
+      else {
+        const known = [...gates.keys(), 'http'].join(', ');
+        throw new ConfigError(`${path}.protocol`, `expected one of ${known}`);
+      }
+    }
   }
 
   /** Opens a listener for an adapter. `path` is where `config` stands, for messages. */

@@ -46,14 +46,14 @@ describe('a listener', () => {
     const world = network();
     const gate = new RecordingGate();
     const listener = await world.listen(gate, { protocol: 'stomp', dialect: 'activemq' });
-    expect(listener.name).toBe(`stomp://127.0.0.1:${listener.port}`);
+    expect(listener.url).toBe(`stomp://127.0.0.1:${listener.port}`);
     const client = await connect(listener.port);
     const connection = await gate.connection();
     expect(connection.peer).toEqual({
       address: `127.0.0.1:${client.socket.localPort}`,
       loopback: true,
       tls: false,
-      listener: listener.name,
+      listener: listener.url,
       protocol: 'stomp',
     });
     expect(connection.listener).toEqual({ protocol: 'stomp', dialect: 'activemq' });
@@ -153,7 +153,7 @@ describe('TLS', () => {
   it('carries bytes both ways and says that it is secure', async () => {
     const gate = new RecordingGate(echo);
     const listener = await network({}, TLS).listen(gate, { tls: true, protocol: 'mqtt' });
-    expect(listener.name).toMatch(/^mqtts:/);
+    expect(listener.url).toMatch(/^mqtts:/);
     const client = await connectSecure(listener.port, { ca: testAuthority() });
     const large = Buffer.alloc(2_000_000, 'tls');
     client.send(large);
