@@ -16,7 +16,7 @@ import type { Format, Headers, Message, Properties } from '../../core/message.ts
 import { FieldReader } from './field-reader.ts';
 import { propertiesStart, QOS_MASK, RETAIN_FLAG, USER_FLAG, V5_FLAG } from './native.ts';
 import { Property } from './property.ts';
-import { addressToTopic, topicToAddress } from './topic.ts';
+import { addressToTopic, replyTopic, topicToAddress } from './topic.ts';
 
 /**
  * What `write` answers where MQTT cannot carry the message: text over 65,535 bytes or with U+0000.
@@ -69,10 +69,7 @@ export class MqttFormat implements Format {
       writer.text(Property.CONTENT_TYPE, properties.contentType);
     }
     if (properties.replyTo !== undefined) {
-      writer.text(
-        Property.RESPONSE_TOPIC,
-        addressToTopic(properties.replyTo, this.#exchange).topic,
-      );
+      writer.text(Property.RESPONSE_TOPIC, replyTopic(properties.replyTo, this.#exchange));
     }
     if (properties.correlationId !== undefined) {
       const id = properties.correlationId;

@@ -7,10 +7,11 @@
  *   $share/g/filter  one queue for the group's subscribers to filter
  *
  * Names of queues and exchanges stand as they are, except that `%`, `+`, `#` (and in an exchange's
- * name `/`) are percent-encoded, since a topic cannot have them.
+ * name `/`) are percent-encoded, since a topic cannot have them. In the key of `$exchange/x/` the
+ * words' own `*` and `#` are `%2A` and `%23`; a `%` that would begin an escape is `%25`.
  */
 import { createHash } from 'node:crypto';
-import { keyToTopic, topicToKey } from '../../core/address.ts';
+import { keyToTopic, patternToFilter, topicToKey } from '../../core/address.ts';
 import type { Address } from '../../core/message.ts';
 
 const QUEUE = '$queue/';
@@ -51,7 +52,7 @@ export function topicToAddress(topic: string, exchange: string): Address | null 
   }
   if (topic.startsWith(EXCHANGE)) {
     const [name, key] = splitExchange(topic.slice(EXCHANGE.length));
-    return name === '' ? null : { exchange: name, routingKey: topicToKey(key) };
+    return name === '' ? null : { exchange: name, routingKey: decodeKey(topicToKey(key)) };
   }
   if (topic.startsWith('$delayed/')) return null;
   return { exchange, routingKey: topicToKey(topic) };
@@ -67,13 +68,19 @@ export function addressToTopic(
     // An empty key has no topic [MQTT-4.7.3-1]; one that looks like an address form keeps its exchange.
     if (topic !== '' && !/^\$(queue|exchange|delayed)\//.test(topic)) return { topic, exact };
   }
-  if (address.exchange === '') {
-    return { topic: QUEUE + encodeName(address.routingKey, /[%+#\0]/g), exact: true };
-  }
-  const name = EXCHANGE + encodeName(address.exchange, /[%+#/\0]/g);
-  if (address.routingKey === '') return { topic: name, exact: true };
-  const { topic, exact } = keyToTopic(address.routingKey);
-  return { topic: `${name}/${topic}`, exact };
+  return { topic: placeTopic(address), exact: true };
+}
+
+/** A topic that publishes to exactly this address: what an answer is to be sent to. */
+export function replyTopic(address: Address, exchange: string): string {
+  const { topic, exact } = addressToTopic(address, exchange);
+  return exact ? topic : placeTopic(address);
+}
+
+function placeTopic({ exchange, routingKey }: Address): string {
+  if (exchange === '') return QUEUE + encodeName(routingKey, /[%+#\0]/g);
+  const name = EXCHANGE + encodeName(exchange, /[%+#/\0]/g);
+  return routingKey === '' ? name : `${name}/${patternToFilter(encodeKey(routingKey))}`;
 }
 
 export interface PatternTarget {
@@ -140,6 +147,14 @@ function splitExchange(rest: string): [name: string, topic: string] {
   return [decodeName(rest.slice(0, slash)), rest.slice(slash + 1)];
 }
 
+function encodeKey(key: string): string {
+  return encodeName(key, /%(?=25|2A|23|00)|[*#\0]/gi);
+}
+
+function decodeKey(key: string): string {
+  return decodeEscapes(key, /%(25|2A|23|00)/gi);
+}
+
 function encodeName(name: string, unsafe: RegExp): string {
   return name.replace(
     unsafe,
@@ -148,8 +163,10 @@ function encodeName(name: string, unsafe: RegExp): string {
 }
 
 function decodeName(name: string): string {
-  if (!name.includes('%')) return name;
-  return name.replace(/%(25|2B|23|2F|00)/gi, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
+  return decodeEscapes(name, /%(25|2B|23|2F|00)/gi);
+}
+
+function decodeEscapes(text: string, escapes: RegExp): string {
+  if (!text.includes('%')) return text;
+  return text.replace(escapes, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }

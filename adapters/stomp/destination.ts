@@ -88,7 +88,8 @@ export function unusable(text: string, command: string): StompError {
 /** A canonical address as a destination. */
 export function destinationOf(exchange: string, key: string, slashes: boolean = false): string {
   if (exchange === '') return `/queue/${encodePart(key)}`;
-  if (exchange === TOPIC_EXCHANGE) {
+  // A topic has a word at least.
+  if (exchange === TOPIC_EXCHANGE && key !== '') {
     return `/topic/${slashes ? key.split('.').map(encodePart).join('/') : encodePart(key)}`;
   }
   return key === ''

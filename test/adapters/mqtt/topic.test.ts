@@ -4,6 +4,7 @@ import {
   addressToTopic,
   isTopicFilter,
   parseFilter,
+  replyTopic,
   sessionQueueName,
   topicToAddress,
 } from '../../../adapters/mqtt/topic.ts';
@@ -70,6 +71,16 @@ describe('topics', () => {
   it('of keys with wildcards are percent-encoded', () => {
     const address = { exchange: EXCHANGE, routingKey: 'a.*.#' };
     expect(addressToTopic(address, EXCHANGE)).toEqual({ topic: 'a/%2A/%23', exact: false });
+  });
+
+  it.each([
+    ['a.*.#', '$exchange/amq.topic/a/%2A/%23'],
+    ['%23', '%23'],
+    ['100%.*', '$exchange/amq.topic/100%/%2A'],
+  ])('that answers to the key %s go to is exact', (routingKey, topic) => {
+    const address = { exchange: EXCHANGE, routingKey };
+    expect(replyTopic(address, EXCHANGE)).toBe(topic);
+    expect(topicToAddress(topic, EXCHANGE)).toEqual(address);
   });
 });
 

@@ -176,6 +176,7 @@ describe('writing', () => {
     ['', 'q', '/queue/q'],
     ['', 'amq.gen-abc', '/reply-queue/amq.gen-abc'],
     ['', 'a/b', '/queue/a%2Fb'],
+    ['amq.topic', '', '/exchange/amq.topic'],
     ['x/y', 'k%2F', '/exchange/x%2Fy/k%252F'],
   ])('a reply address %s %s is %s', (exchange, routingKey, destination) => {
     const [line] = written({ replyTo: { exchange, routingKey }, headers: [] });
