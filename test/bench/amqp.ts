@@ -1,7 +1,16 @@
 /** AMQP 0-9-1, as far as a load needs it. */
 import type { RawClient } from '../support/raw-client.ts';
 import { FrameCounter, type Framing } from './frame-counter.ts';
-import { Batch, type BenchProtocol, open, type Shape, stream, type Target } from './party.ts';
+import {
+  Batch,
+  type BenchProtocol,
+  Grade,
+  open,
+  type Route,
+  type Shape,
+  stream,
+  type Target,
+} from './party.ts';
 
 const METHOD = 1;
 const HEADER = 2;
@@ -9,6 +18,9 @@ const BODY = 3;
 const FRAME_END = 0xce;
 const BASIC_DELIVER = 60 * 65_536 + 60;
 const BASIC_ACK = 60 * 65_536 + 80;
+
+/** Routing keys in use where there are many bindings. */
+const KEYS = 1000;
 
 const FRAMES: Framing = {
   // Frame header, method, and of a delivery the tag after its consumer tag of one letter.
@@ -23,23 +35,20 @@ export const amqp: BenchProtocol = {
 
   async consume(target, shape, number, received) {
     const client = await login(target);
-    const queue = `bench-${number}`;
-    const flags = shape.confirmed ? 0b0000_0010 : 0b0000_1000;
-    client.send(method(50, 10, u16(0), short(queue), [flags], table()));
-    await reply(client, 50, 11);
-    client.send(method(50, 30, u16(0), short(queue), [0]));
-    await reply(client, 50, 31);
-    if (shape.consumers > 1) {
-      client.send(
-        method(50, 20, u16(0), short(queue), short('amq.fanout'), short(''), [0], table()),
-      );
-      await reply(client, 50, 21);
+    const confirmed = shape.grade !== Grade.TRANSIENT;
+    const queue = await declare(client, `bench-${number}`, confirmed);
+    await bind(client, queue, shape.route, ...bindingOf(shape));
+    if (shape.bindings > 0) {
+      const other = await declare(client, 'bench-other', false);
+      for (let i = 0; i < shape.bindings; i++) {
+        await bind(client, other, 'topic', 'amq.topic', `other.${i}.*`);
+      }
     }
-    if (shape.confirmed) {
+    if (confirmed) {
       client.send(method(60, 10, [0, 0, 0, 0], u16(1000), [0]));
       await reply(client, 60, 11);
     }
-    const noAck = shape.confirmed ? 0 : 0b10;
+    const noAck = confirmed ? 0 : 0b10;
     client.send(method(60, 20, u16(0), short(queue), short('c'), [noAck], table()));
     await reply(client, 60, 21);
     let count = 0;
@@ -47,13 +56,13 @@ export const amqp: BenchProtocol = {
     const frames = new FrameCounter(FRAMES, (bytes, offset) => {
       if (bytes[offset] !== METHOD || bytes.readUInt32BE(offset + 7) !== BASIC_DELIVER) return;
       count++;
-      if (shape.confirmed) bytes.copy(ack, 11, offset + 13, offset + 21);
+      if (confirmed) bytes.copy(ack, 11, offset + 13, offset + 21);
     });
     const socket = stream(client, (chunk) => {
       count = 0;
       frames.push(chunk);
       if (count === 0) return;
-      if (shape.confirmed) socket.write(Buffer.from(ack));
+      if (confirmed) socket.write(Buffer.from(ack));
       received(count);
     });
     return { close: () => socket.destroy() };
@@ -61,11 +70,11 @@ export const amqp: BenchProtocol = {
 
   async publish(target, shape, confirmed) {
     const client = await login(target);
-    if (shape.confirmed) {
+    if (shape.grade !== Grade.TRANSIENT) {
       client.send(method(85, 10, [0]));
       await reply(client, 85, 11);
     }
-    const batch = new Batch(message(shape));
+    const batch = new Batch(...messages(shape));
     let highest = 0;
     const frames = new FrameCounter(FRAMES, (bytes, offset) => {
       if (bytes[offset] !== METHOD || bytes.readUInt32BE(offset + 7) !== BASIC_ACK) return;
@@ -117,14 +126,53 @@ async function reply(client: RawClient, classId: number, methodId: number): Prom
   }
 }
 
-function message({ size, confirmed, consumers }: Shape): Buffer {
-  const address = consumers > 1 ? ['amq.fanout', 'bench'] : ['', 'bench-0'];
-  const [exchange = '', key = ''] = address;
+/** Declares a queue and empties it. Returns its name. */
+async function declare(client: RawClient, name: string, durable: boolean): Promise<string> {
+  const queue = durable ? `${name}-durable` : name;
+  const flags = durable ? 0b0000_0010 : 0b0000_1000;
+  client.send(method(50, 10, u16(0), short(queue), [flags], table()));
+  await reply(client, 50, 11);
+  client.send(method(50, 30, u16(0), short(queue), [0]));
+  await reply(client, 50, 31);
+  return queue;
+}
+
+async function bind(
+  client: RawClient,
+  queue: string,
+  route: Route,
+  exchange: string,
+  key: string,
+): Promise<void> {
+  if (route === 'queue') return;
+  client.send(method(50, 20, u16(0), short(queue), short(exchange), short(key), [0], table()));
+  await reply(client, 50, 21);
+}
+
+function bindingOf({ route, bindings }: Shape): [exchange: string, key: string] {
+  if (route === 'fan-out') return ['amq.fanout', ''];
+  return ['amq.topic', bindings > 0 ? 'bench.topic.#' : 'bench.topic'];
+}
+
+function messages(shape: Shape): Buffer[] {
+  if (shape.bindings === 0) {
+    const queue = shape.grade === Grade.TRANSIENT ? 'bench-0' : 'bench-0-durable';
+    return [
+      shape.route === 'queue' ? message(shape, '', queue) : message(shape, ...bindingOf(shape)),
+    ];
+  }
+  return Array.from({ length: KEYS }, (_, number) =>
+    message(shape, 'amq.topic', `bench.topic.${String(number).padStart(4, '0')}`),
+  );
+}
+
+function message({ size, grade }: Shape, exchange: string, key: string): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64BE(BigInt(size));
-  const properties = confirmed
-    ? [0x90, 0, ...short('text/plain'), 2]
-    : [0x80, 0, ...short('text/plain')];
+  const properties =
+    grade === Grade.TRANSIENT
+      ? [0x80, 0, ...short('text/plain')]
+      : [0x90, 0, ...short('text/plain'), 2];
   return Buffer.concat([
     method(60, 40, u16(0), short(exchange), short(key), [0]),
     frame(HEADER, [...u16(60), ...u16(0), ...bytes, ...properties]),

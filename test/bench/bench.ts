@@ -1,37 +1,33 @@
 /**
  * `npm run bench`: throughput from publish to consume, and the server's CPU time for each delivery.
  *
- *     npm run bench                                              ours, every protocol and scenario
- *     npm run bench -- --protocol mqtt --size 1024 --seconds 10
- *     npm run bench -- --protocol mqtt --port 1883 --pid 4711    a peer; without --pid no CPU time
- *     npm run bench -- --scenario transient --rate 10000         latency at a rate below the most
- *     npm run bench -- --scenario idle --connections 5000        memory of a silent connection
+ *     npm run bench                                     ours, the usual scenarios
+ *     npm run bench -- --protocol mqtt                  all scenarios that publish with MQTT
+ *     npm run bench -- --protocol amqp --scenario confirmed --seconds 10
+ *     npm run bench -- --protocol mqtt --peer-port 1883 --peer-pid 4711
+ *                                                       a peer, in turns with ours; ratios
+ *     npm run bench -- --scenario to-amqp --peer-port mqtt=1883,amqp=5672 --peer-pid 4711
+ *     … --latency                                       and both at half the peer's rate
+ *     npm run bench -- --scenario idle                  memory of a silent connection
  *
  * On a machine that does other things compare CPU time and ratios of one run, not rates.
  */
 import { parseArgs } from 'node:util';
-import { amqp } from './amqp.ts';
-import { measure, measureIdle, type Result } from './load.ts';
-import { mqtt } from './mqtt.ts';
-import type { BenchProtocol, Shape, Target } from './party.ts';
+import { type End, measure, measureIdle, type Result } from './load.ts';
+import type { BenchProtocol } from './party.ts';
+import { PROTOCOLS, SCENARIOS, type Scenario } from './scenario.ts';
 import { OwnServer } from './server.ts';
-import { stomp } from './stomp.ts';
-import { xmpp } from './xmpp.ts';
-
-const PROTOCOLS: readonly BenchProtocol[] = [amqp, mqtt, stomp, xmpp];
 
 const { values: options } = parseArgs({
   options: {
     protocol: { type: 'string', default: 'all' },
     scenario: { type: 'string', default: 'all' },
-    host: { type: 'string', default: '127.0.0.1' },
-    port: { type: 'string' },
-    pid: { type: 'string' },
-    size: { type: 'string', default: '128' },
-    seconds: { type: 'string', default: '5' },
-    window: { type: 'string', default: '4096' },
-    consumers: { type: 'string', default: '10' },
-    rate: { type: 'string', default: '0' },
+    'peer-port': { type: 'string' },
+    'peer-pid': { type: 'string' },
+    seconds: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '3' },
+    window: { type: 'string' },
+    latency: { type: 'boolean', default: false },
     connections: { type: 'string', default: '2000' },
     user: { type: 'string' },
     password: { type: 'string', default: 'guest' },
@@ -40,46 +36,29 @@ const { values: options } = parseArgs({
   },
 });
 
-interface Scenario {
-  readonly name: string;
-  readonly shape: Shape;
-  fits(protocol: BenchProtocol): boolean;
+const HOST = '127.0.0.1';
+/** Widths of the columns; the first two are text. */
+const COLUMNS = [9, 21, 12, 12, 9, 10, 10];
+const HEADINGS = ['from', 'scenario', 'messages/s', 'CPU µs', 'memory', 'p50 ms', 'p99 ms'];
+
+/** A server under load. */
+interface Server {
+  readonly pid: number | null;
+  end(protocol: BenchProtocol): End;
 }
 
-const size = Number(options.size);
-const SCENARIOS: readonly Scenario[] = [
-  {
-    name: 'transient',
-    shape: { size, confirmed: false, consumers: 1 },
-    fits: () => true,
-  },
-  {
-    name: 'confirmed',
-    shape: { size, confirmed: true, consumers: 1 },
-    fits: (protocol) => protocol.confirms,
-  },
-  {
-    name: 'fan-out',
-    shape: { size, confirmed: false, consumers: Number(options.consumers) },
-    fits: (protocol) => protocol.name !== 'xmpp',
-  },
-];
-
-/** Widths of the columns; the first two are text. */
-const COLUMNS = [9, 11, 12, 17, 9, 9, 9];
-
-function row(...cells: string[]): void {
+function row(...cells: readonly string[]): void {
   const line = cells.map((cell, column) => {
     const width = COLUMNS[column] ?? 0;
     return column < 2 ? cell.padEnd(width) : cell.padStart(width);
   });
-  process.stdout.write(`${line.join('')}\n`);
+  process.stdout.write(`${line.join('').trimEnd()}\n`);
 }
 
-function show(protocol: string, scenario: string, result: Result): void {
+function show(label: string, scenario: string, result: Result): void {
   const { rate, cpuMicros, memoryBytes, latency } = result;
   row(
-    protocol,
+    label,
     scenario,
     Math.round(rate).toLocaleString('en'),
     cpuMicros?.toFixed(2) ?? '-',
@@ -89,54 +68,148 @@ function show(protocol: string, scenario: string, result: Result): void {
   );
 }
 
-/** Runs `load` against the server that was asked for, or one of ours that lives as long as it. */
-async function against(
-  protocol: BenchProtocol,
-  load: (target: Target, pid: number | null) => Promise<void>,
-): Promise<void> {
-  const server = options.port === undefined ? await OwnServer.start([protocol.name]) : null;
-  const target: Target = {
-    host: options.host,
-    port: server?.port(protocol.name) ?? Number(options.port),
+function endAt(protocol: BenchProtocol, port: number): End {
+  const target = {
+    host: HOST,
+    port,
     user: options.user ?? (protocol.name === 'xmpp' ? 'alice' : 'guest'),
     password: options.password,
     consumer: options.consumer,
     domain: options.domain,
   };
+  return { protocol, target };
+}
+
+/** The peer, where there is one: `--peer-port` is one port, or `protocol=port,…`. */
+function peer(): Server | null {
+  const given = options['peer-port'];
+  if (given === undefined) return null;
+  const ports = new Map(
+    given.split(',').map((part) => {
+      const [first = '', second] = part.split('=');
+      return second === undefined ? ['', Number(first)] : [first, Number(second)];
+    }),
+  );
+  const pid = options['peer-pid'];
+  return {
+    pid: pid === undefined ? null : Number(pid),
+    end(protocol) {
+      const port = ports.get(protocol.name) ?? ports.get('');
+      if (port === undefined) throw new Error(`--peer-port has no port for ${protocol.name}`);
+      return endAt(protocol, port);
+    },
+  };
+}
+
+/** Starts one of ours for as long as `use` takes. */
+async function withOurs(use: (ours: Server) => Promise<void>): Promise<void> {
+  const server = await OwnServer.start(PROTOCOLS.map(({ name }) => name));
   try {
-    await load(target, server?.pid ?? (options.pid === undefined ? null : Number(options.pid)));
+    await use({
+      pid: server.pid,
+      end: (protocol) => endAt(protocol, server.port(protocol.name)),
+    });
   } finally {
-    await server?.stop();
+    await server.stop();
   }
 }
 
-async function run(protocol: BenchProtocol, { name, shape }: Scenario): Promise<void> {
-  const window = Number(options.window);
-  const rate = Number(options.rate);
-  const seconds = Number(options.seconds);
-  await against(protocol, async (target, pid) => {
-    show(
-      protocol.name,
-      name,
-      await measure({ protocol, target, shape, window, rate, seconds, pid }),
-    );
+function load(scenario: Scenario, server: Server, rate: number): Promise<Result> {
+  return measure({
+    from: server.end(scenario.from),
+    to: server.end(scenario.to),
+    shape: scenario.shape,
+    window: Number(options.window ?? scenario.window),
+    rate,
+    seconds: Number(options.seconds),
+    pid: server.pid,
   });
 }
 
-async function runIdle(protocol: BenchProtocol): Promise<void> {
-  await against(protocol, async (target, pid) => {
-    if (pid === null) throw new Error('--scenario idle needs the --pid of the server');
-    const bytes = await measureIdle(protocol, target, Number(options.connections), pid);
-    row(protocol.name, 'idle', '-', '-', `${(bytes / 1024).toFixed(1)} KB`, '-', '-');
-  });
+/** In turns, so that what else the machine does meets both. */
+async function compare(scenario: Scenario, ours: Server, other: Server): Promise<void> {
+  const name = nameOf(scenario);
+  const rounds = async (suffix: string, rate: number): Promise<Result> => {
+    const own: Result[] = [];
+    const others: Result[] = [];
+    for (let round = 0; round < Number(options.rounds); round++) {
+      own.push(await load(scenario, ours, rate));
+      others.push(await load(scenario, other, rate));
+    }
+    const mine = medians(own);
+    const theirs = medians(others);
+    show(scenario.from.name, `${name}${suffix}`, mine);
+    show('', 'peer', theirs);
+    row('', 'ours / peer', ...ratios(mine, theirs));
+    return theirs;
+  };
+  const { rate } = await rounds('', 0);
+  if (options.latency) await rounds(' at half', Math.round(rate / 2));
 }
 
-row('protocol', 'scenario', 'messages/s', 'CPU µs/delivery', 'memory', 'p50 ms', 'p99 ms');
-for (const protocol of PROTOCOLS) {
-  if (options.protocol !== 'all' && options.protocol !== protocol.name) continue;
-  for (const scenario of SCENARIOS) {
-    if (options.scenario !== 'all' && options.scenario !== scenario.name) continue;
-    if (scenario.fits(protocol)) await run(protocol, scenario);
+function ratios(mine: Result, theirs: Result): string[] {
+  const ratio = (a: number | null, b: number | null): string =>
+    a === null || b === null || b === 0 ? '-' : `×${(a / b).toPrecision(2)}`;
+  return [
+    ratio(mine.rate, theirs.rate),
+    ratio(mine.cpuMicros, theirs.cpuMicros),
+    '',
+    ratio(mine.latency.p50, theirs.latency.p50),
+    ratio(mine.latency.p99, theirs.latency.p99),
+  ];
+}
+
+function medians(results: readonly Result[]): Result {
+  const median = (pick: (result: Result) => number): number => {
+    const sorted = results.map(pick).sort((a, b) => a - b);
+    return sorted[sorted.length >> 1] ?? 0;
+  };
+  const known = results.every(({ cpuMicros }) => cpuMicros !== null);
+  return {
+    rate: median(({ rate }) => rate),
+    cpuMicros: known ? median(({ cpuMicros }) => cpuMicros ?? 0) : null,
+    memoryBytes: known ? median(({ memoryBytes }) => memoryBytes ?? 0) : null,
+    latency: {
+      p50: median(({ latency }) => latency.p50),
+      p99: median(({ latency }) => latency.p99),
+    },
+  };
+}
+
+async function idle(protocol: BenchProtocol, ours: Server, other: Server | null): Promise<void> {
+  const servers: readonly [string, Server | null][] = [
+    [protocol.name, ours],
+    ['', other],
+  ];
+  for (const [label, server] of servers) {
+    if (server?.pid === undefined || server.pid === null) continue;
+    const end = server.end(protocol);
+    const bytes = await measureIdle(end, Number(options.connections), server.pid);
+    row(label, server === ours ? 'idle' : 'peer', '-', '-', `${(bytes / 1024).toFixed(1)} KB`);
   }
-  if (options.scenario === 'all' || options.scenario === 'idle') await runIdle(protocol);
+}
+
+function nameOf({ name, shape }: Scenario): string {
+  return shape.size < 1024 ? name : `${name} ${shape.size / 1024} KiB`;
+}
+
+function wanted({ name, from, usual }: Scenario): boolean {
+  if (options.protocol !== 'all' && options.protocol !== from.name) return false;
+  if (options.scenario !== 'all') return options.scenario === name;
+  return usual || options.protocol !== 'all';
+}
+
+const other = peer();
+row(...HEADINGS);
+for (const scenario of SCENARIOS.filter(wanted)) {
+  await withOurs(async (ours) => {
+    if (other === null) show(scenario.from.name, nameOf(scenario), await load(scenario, ours, 0));
+    else await compare(scenario, ours, other);
+  });
+}
+if (options.scenario === 'all' || options.scenario === 'idle') {
+  for (const protocol of PROTOCOLS) {
+    if (options.protocol !== 'all' && options.protocol !== protocol.name) continue;
+    await withOurs((ours) => idle(protocol, ours, other));
+  }
 }

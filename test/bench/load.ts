@@ -1,8 +1,8 @@
 /**
- * One measurement: a publisher keeps a window of messages on their way, consumers take them, and
+ * One measurement: publishers keep a window of messages on their way, consumers take them, and
  * for some seconds it is counted what arrived and what CPU time the server's process used for it.
  */
-import type { BenchProtocol, Publisher, Shape, Target } from './party.ts';
+import { type BenchProtocol, Grade, type Publisher, type Shape, type Target } from './party.ts';
 import { usage } from './server.ts';
 
 const BATCH_MAX = 128;
@@ -19,9 +19,15 @@ export interface Result {
   readonly latency: { readonly p50: number; readonly p99: number };
 }
 
-export interface Plan {
+/** One end of a load: a protocol, and the server to speak it with. */
+export interface End {
   readonly protocol: BenchProtocol;
   readonly target: Target;
+}
+
+export interface Plan {
+  readonly from: End;
+  readonly to: End;
   readonly shape: Shape;
   /** Messages on their way at most. */
   readonly window: number;
@@ -32,23 +38,28 @@ export interface Plan {
 }
 
 export async function measure(plan: Plan): Promise<Result> {
-  const { protocol, target, shape } = plan;
-  const flow = new Flow(shape, plan.window, plan.rate);
+  const { from, to, shape } = plan;
+  const confirms = shape.grade !== Grade.TRANSIENT && from.protocol.confirms;
+  const flow = new Flow({ ...plan, confirms });
   const consumers = await Promise.all(
     Array.from({ length: shape.consumers }, (_, number) =>
-      protocol.consume(target, shape, number, (count) => flow.received(number, count)),
+      to.protocol.consume(to.target, shape, number, (count) => flow.received(number, count)),
     ),
   );
-  const publisher = await protocol.publish(target, shape, (count) => flow.confirmed(count));
-  flow.start((count) => publisher.publish(count));
+  const open: Publisher[] = [];
+  while (open.length < shape.publishers) {
+    const confirmed = (count: number): void => flow.confirmed(count);
+    open.push(await from.protocol.publish(from.target, shape, confirmed));
+  }
+  let turn = 0;
+  flow.start((count) => open[turn++ % open.length]?.publish(count));
   await sleep(WARM_UP_SECONDS);
   flow.latencies.clear();
   const before = { at: performance.now(), count: flow.deliveries, use: use(plan.pid) };
   await sleep(plan.seconds);
   const after = { at: performance.now(), count: flow.deliveries, use: use(plan.pid) };
   flow.stop();
-  publisher.close();
-  for (const consumer of consumers) consumer.close();
+  for (const end of [...open, ...consumers]) end.close();
   const deliveries = after.count - before.count;
   if (deliveries === 0) throw new Error('nothing arrived');
   const cpu =
@@ -64,7 +75,7 @@ export async function measure(plan: Plan): Promise<Result> {
 /** Counts, and publishes the next batch when there is room for it in the window. */
 class Flow {
   readonly latencies = new Histogram();
-  readonly #shape: Shape;
+  readonly #confirms: boolean;
   readonly #window: number;
   readonly #rate: number;
   readonly #batch: number;
@@ -76,8 +87,8 @@ class Flow {
   #published = 0;
   #confirmed = 0;
 
-  constructor(shape: Shape, window: number, rate: number) {
-    this.#shape = shape;
+  constructor({ shape, window, rate, confirms }: Plan & { readonly confirms: boolean }) {
+    this.#confirms = confirms;
     this.#window = window;
     this.#rate = rate;
     this.#batch = Math.min(BATCH_MAX, window);
@@ -113,7 +124,7 @@ class Flow {
   #fill(): void {
     if (this.#rate > 0) return;
     let done = Math.min(...this.#receivedBy);
-    if (this.#shape.confirmed) done = Math.min(done, this.#confirmed);
+    if (this.#confirms) done = Math.min(done, this.#confirmed);
     while (this.#published + this.#batch - done <= this.#window) this.#send(this.#batch);
   }
 
@@ -182,31 +193,29 @@ function sleep(seconds: number): Promise<void> {
 }
 
 /** What one connection that is logged in and silent takes of the server's memory, in bytes. */
-export async function measureIdle(
-  protocol: BenchProtocol,
-  target: Target,
-  connections: number,
-  pid: number,
-): Promise<number> {
-  const shape: Shape = { size: 0, confirmed: false, consumers: 1 };
+export async function measureIdle(end: End, connections: number, pid: number): Promise<number> {
   // The first ones pay for what is loaded and compiled on the way.
-  const first = await publishers(protocol, target, shape, IDLE_WARM_UP);
+  const first = await silent(end, IDLE_WARM_UP);
   await sleep(WARM_UP_SECONDS);
   const before = usage(pid)?.memoryBytes ?? 0;
-  const all = await publishers(protocol, target, shape, connections);
+  const all = await silent(end, connections);
   await sleep(WARM_UP_SECONDS);
   const after = usage(pid)?.memoryBytes ?? 0;
   for (const publisher of [...first, ...all]) publisher.close();
   return (after - before) / connections;
 }
 
-async function publishers(
-  protocol: BenchProtocol,
-  target: Target,
-  shape: Shape,
-  count: number,
-): Promise<Publisher[]> {
+async function silent({ protocol, target }: End, count: number): Promise<Publisher[]> {
   const open: Publisher[] = [];
-  while (open.length < count) open.push(await protocol.publish(target, shape, () => {}));
+  while (open.length < count) open.push(await protocol.publish(target, SILENT, () => {}));
   return open;
 }
+
+const SILENT: Shape = {
+  size: 0,
+  grade: Grade.TRANSIENT,
+  route: 'queue',
+  publishers: 1,
+  consumers: 0,
+  bindings: 0,
+};

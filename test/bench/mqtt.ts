@@ -1,13 +1,15 @@
-/** MQTT 3.1.1, as far as a load needs it: QoS 0, or QoS 1 where confirmed. */
+/** MQTT 3.1.1, as far as a load needs it: the grade is the QoS. */
 import type { RawClient } from '../support/raw-client.ts';
 import { FrameCounter, type Framing } from './frame-counter.ts';
-import { Batch, type BenchProtocol, open, stream, type Target } from './party.ts';
+import { Batch, type BenchProtocol, Grade, open, stream, type Target } from './party.ts';
 
 const TOPIC = 'bench/topic';
 const CONNECT = 0x10;
 const PUBLISH = 0x30;
-const PUBLISH_QOS1 = 0x32;
 const PUBACK = 0x40;
+const PUBREC = 0x50;
+const PUBREL = 0x62;
+const PUBCOMP = 0x70;
 const SUBSCRIBE = 0x82;
 
 let publishers = 0;
@@ -34,17 +36,22 @@ export const mqtt: BenchProtocol = {
 
   async consume(target, shape, number, received) {
     const client = await login(target, `bench-consumer-${number}`);
-    const qos = shape.confirmed ? 1 : 0;
+    const qos = shape.grade;
     client.send(packet(SUBSCRIBE, Buffer.from([0, 1]), text(TOPIC), Buffer.from([qos])));
     await client.read(5);
     let count = 0;
     let acks: number[] = [];
+    const answer = qos === Grade.EXACTLY_ONCE ? PUBREC : PUBACK;
     const packets = new FrameCounter(PACKETS, (bytes, offset, length) => {
+      if (bytes[offset] === PUBREL) {
+        acks.push(PUBCOMP, 2, bytes[offset + 2] ?? 0, bytes[offset + 3] ?? 0);
+        return;
+      }
       if (((bytes[offset] ?? 0) & 0xf0) !== PUBLISH) return;
       count++;
       if (qos === 0) return;
       const id = offset + headerLength(length) + 2 + TOPIC.length;
-      acks.push(PUBACK, 2, bytes[id] ?? 0, bytes[id + 1] ?? 0);
+      acks.push(answer, 2, bytes[id] ?? 0, bytes[id + 1] ?? 0);
     });
     const socket = stream(client, (chunk) => {
       count = 0;
@@ -61,22 +68,29 @@ export const mqtt: BenchProtocol = {
     const client = await login(target, `bench-publisher-${publishers}`);
     const body = Buffer.alloc(shape.size, 'x');
     let count = 0;
+    let releases: number[] = [];
     const packets = new FrameCounter(PACKETS, (bytes, offset) => {
-      if (bytes[offset] === PUBACK) count++;
+      const type = bytes[offset];
+      if (type === PUBACK || type === PUBCOMP) count++;
+      else if (type === PUBREC) {
+        releases.push(PUBREL, 2, bytes[offset + 2] ?? 0, bytes[offset + 3] ?? 0);
+      }
     });
     const socket = stream(client, (chunk) => {
       count = 0;
       packets.push(chunk);
+      if (releases.length > 0) socket.write(Buffer.from(releases));
+      releases = [];
       if (count > 0) confirmed(count);
     });
     const close = (): void => {
       socket.destroy();
     };
-    if (!shape.confirmed) {
+    if (shape.grade === Grade.TRANSIENT) {
       const batch = new Batch(packet(PUBLISH, text(TOPIC), body));
       return { publish: (messages) => socket.write(batch.of(messages)), close };
     }
-    const one = packet(PUBLISH_QOS1, text(TOPIC), Buffer.from([0, 0]), body);
+    const one = packet(PUBLISH | (shape.grade << 1), text(TOPIC), Buffer.from([0, 0]), body);
     const idAt = headerLength(one.length) + 2 + TOPIC.length;
     let id = 0;
     return {

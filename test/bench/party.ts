@@ -16,13 +16,34 @@ export interface Target {
   readonly domain: string;
 }
 
+/** What becomes of a message that is lost on the way. */
+export const Grade = {
+  /** Nothing. */
+  TRANSIENT: 0,
+  /**
+   * Persistent, publisher confirms, consumer acknowledgements; STOMP: acknowledgements alone; MQTT:
+   * QoS 1.
+   */
+  CONFIRMED: 1,
+  /** MQTT: QoS 2. */
+  EXACTLY_ONCE: 2,
+} as const;
+export type Grade = (typeof Grade)[keyof typeof Grade];
+
+/** How messages find their consumers: the same address in every protocol. */
+export type Route = 'queue' | 'fan-out' | 'topic';
+
 export interface Shape {
   /** Body bytes of a message. */
   readonly size: number;
-  /** Persistent messages, publisher confirms, consumer acknowledgements. */
-  readonly confirmed: boolean;
+  readonly grade: Grade;
+  readonly route: Route;
+  /** Publishers that share the load. */
+  readonly publishers: number;
   /** Consumers that each get every message. */
   readonly consumers: number;
+  /** Bindings beside those that match. */
+  readonly bindings: number;
 }
 
 export interface Publisher {
@@ -41,7 +62,7 @@ export type Counted = (count: number) => void;
 export interface BenchProtocol {
   readonly name: string;
   readonly port: number;
-  /** Whether there is a way to confirm that we measure. */
+  /** Whether publishers are told of grades that ask for it. */
   readonly confirms: boolean;
   consume(target: Target, shape: Shape, number: number, received: Counted): Promise<Consumer>;
   /** `confirmed` is told nothing where the shape is not confirmed. */
@@ -63,18 +84,26 @@ export function stream(client: RawClient, onChunk: (chunk: Buffer) => void): Soc
   return socket;
 }
 
-/** Copies of one message in a row, made when first asked for. */
+/** Copies of a message, or of several of one length in turn, in a row. */
 export class Batch {
-  readonly #message: Buffer;
+  readonly #messages: Buffer;
+  readonly #messageBytes: number;
   #bytes = Buffer.alloc(0);
+  #next = 0;
 
-  constructor(message: Buffer) {
-    this.#message = message;
+  constructor(...messages: readonly Buffer[]) {
+    this.#messages = Buffer.concat(messages);
+    this.#messageBytes = this.#messages.length / messages.length;
   }
 
   of(count: number): Buffer {
-    const length = count * this.#message.length;
-    if (this.#bytes.length < length) this.#bytes = Buffer.alloc(length, this.#message);
-    return this.#bytes.subarray(0, length);
+    const length = count * this.#messageBytes;
+    const around = this.#messages.length;
+    if (this.#bytes.length < length + around) {
+      this.#bytes = Buffer.alloc(length + around, this.#messages);
+    }
+    const start = this.#next;
+    this.#next = (start + length) % around;
+    return this.#bytes.subarray(start, start + length);
   }
 }

@@ -1,6 +1,16 @@
-/** STOMP 1.2, as far as a load needs it: auto acknowledgement. */
+/** STOMP 1.2, as far as a load needs it: ack modes auto, and client-individual where confirmed. */
 import type { RawClient } from '../support/raw-client.ts';
-import { Batch, type BenchProtocol, open, type Shape, stream, type Target } from './party.ts';
+import {
+  Batch,
+  type BenchProtocol,
+  Grade,
+  open,
+  type Shape,
+  stream,
+  type Target,
+} from './party.ts';
+
+const ACK = '\nack:';
 
 export const stomp: BenchProtocol = {
   name: 'stomp',
@@ -9,12 +19,26 @@ export const stomp: BenchProtocol = {
 
   async consume(target, shape, _number, received) {
     const client = await login(target);
-    client.send(`SUBSCRIBE\nid:0\ndestination:${destination(shape)}\nack:auto\nreceipt:s\n\n\0`);
+    const confirmed = shape.grade !== Grade.TRANSIENT;
+    const mode = confirmed ? 'client-individual\nprefetch-count:1000' : 'auto';
+    client.send(`SUBSCRIBE\nid:0\ndestination:${destination(shape)}\nack:${mode}\nreceipt:s\n\n\0`);
     await client.readText('\0');
+    let rest = '';
+    const acknowledge = (chunk: Buffer): void => {
+      const frames = `${rest}${chunk.toString('latin1')}`.split('\0');
+      rest = frames.pop() ?? '';
+      let acks = '';
+      for (const frame of frames) {
+        const id = frame.slice(frame.indexOf(ACK) + ACK.length);
+        acks += `ACK\nid:${id.slice(0, id.indexOf('\n'))}\n\n\0`;
+      }
+      if (acks !== '') socket.write(acks);
+    };
     const socket = stream(client, (chunk) => {
       // Bodies are text without NUL, so every one of them ends a frame.
       let count = 0;
       for (let at = chunk.indexOf(0); at !== -1; at = chunk.indexOf(0, at + 1)) count++;
+      if (confirmed) acknowledge(chunk);
       if (count > 0) received(count);
     });
     return { close: () => socket.destroy() };
@@ -34,8 +58,8 @@ export const stomp: BenchProtocol = {
   },
 };
 
-function destination({ consumers }: Shape): string {
-  return consumers > 1 ? '/topic/bench' : '/queue/bench-stomp';
+function destination({ route }: Shape): string {
+  return route === 'queue' ? '/queue/bench-stomp' : '/topic/bench.topic';
 }
 
 async function login({ user, password, ...target }: Target): Promise<RawClient> {

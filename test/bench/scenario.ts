@@ -1,0 +1,77 @@
+/** What is measured: each line of the table, and which of them a plain `npm run bench` shows. */
+import { amqp } from './amqp.ts';
+import { mqtt } from './mqtt.ts';
+import { type BenchProtocol, Grade, type Shape } from './party.ts';
+import { stomp } from './stomp.ts';
+import { xmpp } from './xmpp.ts';
+
+export const PROTOCOLS: readonly BenchProtocol[] = [amqp, mqtt, stomp, xmpp];
+
+export interface Scenario {
+  readonly name: string;
+  readonly from: BenchProtocol;
+  readonly to: BenchProtocol;
+  readonly shape: Shape;
+  /** Messages on their way at most. */
+  readonly window: number;
+  /** Among those that are run where none is asked for. */
+  readonly usual: boolean;
+}
+
+const PLAIN: Shape = {
+  size: 128,
+  grade: Grade.TRANSIENT,
+  route: 'queue',
+  publishers: 1,
+  consumers: 1,
+  bindings: 0,
+};
+const CONFIRMED: Shape = { ...PLAIN, grade: Grade.CONFIRMED };
+const KIBIBYTE = 1024;
+const WINDOW = 4096;
+/** MQTT brokers close on a client that goes beyond their receive maximum. */
+const INFLIGHT = 512;
+
+export const SCENARIOS: readonly Scenario[] = [
+  own(amqp, 'transient', PLAIN, true),
+  own(amqp, 'transient', { ...PLAIN, size: 10 * KIBIBYTE }),
+  own(amqp, 'confirmed', CONFIRMED, true),
+  own(amqp, 'confirmed', { ...CONFIRMED, size: KIBIBYTE }),
+  own(amqp, 'confirmed', { ...CONFIRMED, size: 10 * KIBIBYTE }),
+  own(amqp, 'fan-out-10', { ...PLAIN, route: 'fan-out', consumers: 10 }, true),
+  own(amqp, 'fan-out-50', { ...PLAIN, route: 'fan-out', consumers: 50 }),
+  own(amqp, 'topic-10000', { ...PLAIN, route: 'topic', bindings: 10_000 }),
+  own(mqtt, 'qos-0', PLAIN, true),
+  own(mqtt, 'qos-1', CONFIRMED, true),
+  own(mqtt, 'qos-2', { ...PLAIN, grade: Grade.EXACTLY_ONCE }, true),
+  own(mqtt, 'fan-in-50', { ...PLAIN, publishers: 50 }),
+  own(mqtt, 'fan-out-50', { ...PLAIN, consumers: 50 }, true),
+  own(stomp, 'auto', PLAIN, true),
+  own(stomp, 'individual', CONFIRMED, true),
+  own(xmpp, 'chat', PLAIN, true),
+  cross(mqtt, amqp, true),
+  cross(amqp, mqtt),
+  cross(stomp, amqp),
+];
+
+function own(
+  protocol: BenchProtocol,
+  name: string,
+  shape: Shape,
+  usual: boolean = false,
+): Scenario {
+  const bounded = protocol === mqtt && shape.grade !== Grade.TRANSIENT;
+  return {
+    name,
+    from: protocol,
+    to: protocol,
+    shape,
+    window: bounded ? INFLIGHT : WINDOW,
+    usual,
+  };
+}
+
+function cross(from: BenchProtocol, to: BenchProtocol, usual: boolean = false): Scenario {
+  const shape: Shape = { ...PLAIN, route: 'topic' };
+  return { name: `to-${to.name}`, from, to, shape, window: WINDOW, usual };
+}

@@ -1,0 +1,260 @@
+/**
+ * The durable store under load: a backlog of persistent messages, filled with confirms, closed or
+ * killed, opened again and drained in order; then many queues and bindings.
+ *
+ *     npm run build && node dist/test/bench/storage.js                     1,000,000 of 128 bytes
+ *     node dist/test/bench/storage.js --messages 100000 --size 1024
+ *     node dist/test/bench/storage.js --queues 10000 --bindings 100000 --messages 0
+ *
+ * Every step is a process of its own, so that memory is that of the step alone.
+ */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { PermissionAuthorizer } from '../../core/auth.ts';
+import { SystemClock } from '../../core/clock.ts';
+import { EmbeddedEngine } from '../../core/embedded/engine.ts';
+import { Credit, type Delivery, Outcome, type Publisher, type Session } from '../../core/engine.ts';
+import { DEFAULT_LIMITS } from '../../core/limits.ts';
+import { createLog } from '../../core/log.ts';
+import type { Format, Message } from '../../core/message.ts';
+import { Meter } from '../../core/meter.ts';
+import { SystemRandom } from '../../core/random.ts';
+import { Registry } from '../../core/registry.ts';
+import { LmdbStore } from '../../core/store/lmdb.ts';
+import { UserDirectory } from '../../core/users.ts';
+import { message, PLAIN_FORMAT } from '../support/messages.ts';
+import { consumeSpec } from '../support/recorder.ts';
+import { PEER } from '../support/world.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    directory: { type: 'string', default: '' },
+    step: { type: 'string', default: 'all' },
+    messages: { type: 'string', default: '1000000' },
+    size: { type: 'string', default: '128' },
+    window: { type: 'string', default: '4096' },
+    credit: { type: 'string', default: '1000' },
+    queues: { type: 'string', default: '10000' },
+    bindings: { type: 'string', default: '100000' },
+  },
+});
+
+const MESSAGES = Number(options.messages);
+const WINDOW = Number(options.window);
+const QUEUE = 'backlog';
+const ALL = { configure: '.*', write: '.*', read: '.*' };
+
+interface Running {
+  readonly engine: EmbeddedEngine;
+  readonly session: Session;
+  readonly startMs: number;
+}
+
+/** What a step tells the process that started it. */
+type Report = Readonly<Record<string, string | number>>;
+
+async function start(): Promise<Running> {
+  const [clock, random, log] = [new SystemClock(), new SystemRandom(), createLog('warn')];
+  const limits = { ...DEFAULT_LIMITS, memoryHighBytes: 2 ** 30 };
+  const store = new LmdbStore({
+    directory: options.directory,
+    clock,
+    log,
+    formats: new Registry<Format>('format', [PLAIN_FORMAT]),
+    segmentBytes: limits.storeSegmentBytes,
+    checkpointBytes: limits.storeCheckpointBytes,
+  });
+  const authorizer = new PermissionAuthorizer();
+  const shared = { clock, random, log, limits, authorizer, store };
+  const engine = new EmbeddedEngine({ ...shared, meter: new Meter(), vhosts: ['/'] });
+  await engine.start();
+  const user = { name: 'guest', password: 'guest', tags: [], permissions: { '/': ALL } };
+  const users = new UserDirectory([user], []);
+  const principal = users.authenticate({ kind: 'trusted', user: 'guest' }, PEER);
+  if (typeof principal === 'string' || principal instanceof Promise) throw new Error('no user');
+  return { engine, session: engine.open('/', principal), startMs: performance.now() };
+}
+
+/** The most memory that the process had while it is asked now and then. */
+class Peak {
+  #bytes = 0;
+  #longestMs = 0;
+  #at = performance.now();
+  readonly #timer = setInterval(() => this.#look(), 10);
+
+  stop(): Report {
+    this.#look();
+    clearInterval(this.#timer);
+    return { rssMb: Math.round(this.#bytes / 2 ** 20), longestTurnMs: Math.round(this.#longestMs) };
+  }
+
+  #look(): void {
+    this.#bytes = Math.max(this.#bytes, process.memoryUsage.rss());
+    const now = performance.now();
+    this.#longestMs = Math.max(this.#longestMs, now - this.#at - 10);
+    this.#at = now;
+  }
+}
+
+function spec(name: string): Parameters<Session['declareQueue']>[0] {
+  return { name, durable: true, exclusive: false, autoDelete: false, arguments: new Map() };
+}
+
+function bodyOf(n: number): string {
+  return String(n).padStart(Number(options.size), '0');
+}
+
+/** Keeps a window of unconfirmed messages full until all are confirmed. */
+function publishAll(session: Session): Promise<void> {
+  return new Promise((resolve) => {
+    let [next, confirmed, open] = [0, 0, true];
+    const pump = (): void => {
+      while (open && next < MESSAGES && next - confirmed < WINDOW) {
+        const each: Message = message({ key: QUEUE, body: bodyOf(next), durable: true });
+        next++;
+        open = publisher.publish(each, next, false);
+      }
+    };
+    const publisher: Publisher = session.publisher({
+      settled: () => {
+        confirmed++;
+        if (confirmed === MESSAGES) resolve();
+        // The next half window in one turn, as a socket's read would bring it.
+        else if (next - confirmed <= WINDOW / 2) pump();
+      },
+      returned: () => {},
+      writable: () => {
+        open = true;
+        pump();
+      },
+    });
+    pump();
+  });
+}
+
+async function fill(): Promise<Report> {
+  const { session } = await start();
+  void session.declareQueue(spec(QUEUE), false);
+  const peak = new Peak();
+  const [begun, cpu] = [performance.now(), process.cpuUsage()];
+  await publishAll(session);
+  return { ...rates(begun, cpu), ...peak.stop() };
+}
+
+function rates(begun: number, before: NodeJS.CpuUsage): Report {
+  const seconds = (performance.now() - begun) / 1000;
+  const { user, system } = process.cpuUsage(before);
+  return {
+    seconds: seconds.toFixed(2),
+    rate: Math.round(MESSAGES / seconds),
+    cpuMicros: ((user + system) / MESSAGES).toFixed(2),
+  };
+}
+
+async function reopen(): Promise<Report> {
+  const { engine, startMs } = await start();
+  const { ready, queues, bindings } = engine.admin.totals();
+  const rssMb = Math.round(process.memoryUsage.rss() / 2 ** 20);
+  return { readyMs: Math.round(startMs), rssMb, ready, queues, bindings };
+}
+
+async function drain(): Promise<Report> {
+  const { engine, session } = await start();
+  const peak = new Peak();
+  const [begun, cpu] = [performance.now(), process.cpuUsage()];
+  let [next, wrong] = [0, 0];
+  await new Promise<void>((resolve) => {
+    const due: Delivery[] = [];
+    const consumer = {
+      deliver: (delivery: Delivery) => {
+        if (Number(delivery.message.body.toString()) !== next) wrong++;
+        next++;
+        if (due.push(delivery) === 1) setImmediate(settle);
+      },
+      cancelled: () => {},
+    };
+    const settle = (): void => {
+      for (const delivery of due.splice(0)) delivery.settle(Outcome.ACCEPT);
+      if (next === MESSAGES) resolve();
+    };
+    const credits = [new Credit(Number(options.credit))];
+    void session.consume(consumeSpec(QUEUE, { credits }), consumer);
+  });
+  const report = { ...rates(begun, cpu), ...peak.stop(), outOfOrder: wrong };
+  await engine.stop();
+  const journal = join(options.directory, 'journal');
+  const bytes = readdirSync(journal).map((name) => statSync(join(journal, name)).size);
+  return { ...report, journalMb: Math.round(bytes.reduce((sum, size) => sum + size, 0) / 2 ** 20) };
+}
+
+async function define(): Promise<Report> {
+  const { engine, session } = await start();
+  const [queues, bindings] = [Number(options.queues), Number(options.bindings)];
+  const begun = performance.now();
+  for (let n = 0; n < queues; n++) void session.declareQueue(spec(`queue-${n}`), false);
+  for (let n = 0; n < bindings; n++) {
+    void session.bind({
+      source: 'amq.topic',
+      destination: `queue-${n % queues}`,
+      toExchange: false,
+      routingKey: `device.${n}.*`,
+      arguments: new Map(),
+    });
+  }
+  const declareMs = Math.round(performance.now() - begun);
+  await engine.stop();
+  return { declareMs, rssMb: Math.round(process.memoryUsage.rss() / 2 ** 20) };
+}
+
+/** Stops in good order instead of being killed. */
+async function close(): Promise<Report> {
+  const { engine } = await start();
+  const begun = performance.now();
+  await engine.stop();
+  return { closeMs: Math.round(performance.now() - begun) };
+}
+
+const STEPS: Readonly<Record<string, () => Promise<Report>>> = {
+  fill,
+  reopen,
+  close,
+  drain,
+  define,
+};
+
+/** Runs a step in a process of its own, which is killed when it has reported. */
+async function child(step: string, directory: string): Promise<void> {
+  const script = fileURLToPath(import.meta.url);
+  const args = ['--step', step, '--directory', directory, ...process.argv.slice(2)];
+  const process_ = fork(script, args, { execArgv: process.execArgv });
+  const [report] = (await once(process_, 'message')) as [Report];
+  process_.kill('SIGKILL');
+  await once(process_, 'exit');
+  const cells = Object.entries(report).map(([name, value]) => `${name} ${value}`);
+  process.stdout.write(`${step.padEnd(8)}${cells.join('   ')}\n`);
+}
+
+async function run(steps: readonly string[]): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'rosettamq-bench-'));
+  try {
+    for (const step of steps) await child(step, directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+const step = STEPS[options.step];
+if (step !== undefined) {
+  process.send?.(await step());
+  if (process.send === undefined) process.stdout.write('run without --step\n');
+} else {
+  // Killed after filling: the journal is replayed. Closed: the checkpoint has it all.
+  if (MESSAGES > 0) await run(['fill', 'reopen', 'close', 'reopen', 'drain', 'reopen']);
+  if (Number(options.queues) > 0) await run(['define', 'reopen', 'close', 'reopen']);
+}
