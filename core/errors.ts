@@ -41,6 +41,12 @@ export class ConfigError extends Error {
   }
 }
 
+/** Whether a socket's error says no more than that its peer is gone, as happens every day. */
+export function isLostConnection(error: Error): boolean {
+  const code = 'code' in error ? error.code : null;
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED';
+}
+
 /** The error's message, whatever was thrown. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

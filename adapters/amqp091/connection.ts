@@ -10,7 +10,7 @@
  */
 import type { Clock, Timer } from '../../core/clock.ts';
 import type { Peer, Session } from '../../core/engine.ts';
-import { reasonOf } from '../../core/errors.ts';
+import { isLostConnection, reasonOf } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Connection, Context, Transport } from '../adapter.ts';
@@ -107,8 +107,10 @@ export class AmqpConnection
   }
 
   closed(error: Error | null): void {
-    if (error !== null) this.log.info({ reason: error.message }, 'connection lost');
-    else if (this.#state === State.OPEN) this.log.debug({}, 'client closed without a word');
+    if (error !== null) {
+      const level = isLostConnection(error) ? 'debug' : 'info';
+      this.log[level]({ reason: error.message }, 'connection lost');
+    } else if (this.#state === State.OPEN) this.log.debug({}, 'client closed without a word');
     this.#state = State.CLOSED;
     this.#release();
     this.#closeTimer?.cancel();

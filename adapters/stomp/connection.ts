@@ -7,7 +7,7 @@
  */
 import type { Principal } from '../../core/auth.ts';
 import type { Eventually, Peer, Session } from '../../core/engine.ts';
-import { BrokerError } from '../../core/errors.ts';
+import { BrokerError, isLostConnection } from '../../core/errors.ts';
 import { after, isPending } from '../../core/eventually.ts';
 import type { Log } from '../../core/log.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
@@ -102,7 +102,8 @@ export class StompConnection implements Connection {
 
   closed(error: Error | null): void {
     if (error !== null && this.#state !== State.CLOSED) {
-      this.#log.info({ reason: error.message }, 'connection lost');
+      const level = isLostConnection(error) ? 'debug' : 'info';
+      this.#log[level]({ reason: error.message }, 'connection lost');
     }
     this.#close();
     this.#ended(this);
