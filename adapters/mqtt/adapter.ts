@@ -11,6 +11,7 @@ import { SessionRegistry } from './session-registry.ts';
 import { SessionStore } from './session-store.ts';
 import { ShareGroups } from './share-groups.ts';
 import { SystemTopics } from './system-topics.ts';
+import { mqttAddresses } from './topic.ts';
 import { TopicTable } from './topic-table.ts';
 import { BrokerPublisher } from './will.ts';
 
@@ -20,6 +21,7 @@ export const mqtt: Adapter<MqttOptions> = {
   subprotocols: ['mqtt', 'mqttv3.1'],
   options: mqttOptions,
   format: (options) => mqttFormat(options.exchange),
+  addresses: (options) => mqttAddresses(options.exchange),
   start: (context, options) => new MqttGate(context, options),
 };
 
@@ -43,6 +45,7 @@ class MqttGate implements Gate, ConnectionOwner {
   readonly topics: TopicTable;
   readonly sessions: SessionRegistry;
   readonly counters: ProtocolCounters;
+  readonly decoySecret: Buffer;
   readonly #publisher: BrokerPublisher;
   readonly #systemTopics: SystemTopics;
   readonly #connections = new Set<MqttConnection>();
@@ -54,6 +57,7 @@ class MqttGate implements Gate, ConnectionOwner {
     const { clock, random, authorizer, limits, meter, engine, product } = context;
     const log = context.log.child({ protocol: 'mqtt' });
     this.grants = grantsOf(options, limits);
+    this.decoySecret = random.bytes(32);
     this.format = mqttFormat(options.exchange);
     this.topics = new TopicTable(options.exchange, limits.routeCacheEntries);
     this.counters = meter.protocol('mqtt');

@@ -2,22 +2,25 @@
  * One MQTT connection: its packets in, its session's messages out.
  *
  *   CONNECTING ── CONNECT ──▶ JOINING ── CONNACK ──▶ OPEN ── DISCONNECT, error, loss ──▶ CLOSED
+ *        └─ with a method ─▶ AUTHENTICATING ── AUTH ──▲
  *
  * Nothing but CONNECT is taken first [MQTT-3.1.0-1]; while JOINING, and while the engine owes an
  * answer, input waits in its order.
  */
 import type { Principal } from '../../core/auth.ts';
 import type { Session as EngineSession, Eventually, Peer } from '../../core/engine.ts';
-import { BrokerError, reasonOf } from '../../core/errors.ts';
+import { BrokerError, isLostConnection } from '../../core/errors.ts';
 import { after, isPending } from '../../core/eventually.ts';
 import type { Log } from '../../core/log.ts';
 import type { Format } from '../../core/message.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Connection, Context, Transport } from '../adapter.ts';
 import type { Output } from '../output.ts';
+import { Authentication, type AuthStep } from './authentication.ts';
 import { chain } from './chain.ts';
 import {
   decodeAck,
+  decodeAuth,
   decodeConnect,
   decodeDisconnect,
   decodeSubscribe,
@@ -25,34 +28,41 @@ import {
 } from './decoder.ts';
 import {
   ACK,
+  auth,
   connack,
   disconnect,
-  reasonString,
   subscriptionAck,
   writeAck,
   writePingResponse,
 } from './encoder.ts';
 import { protocolError } from './field-reader.ts';
 import { PacketFramer } from './framer.ts';
-import { acceptance, type Login, logIn, Refusal, type Terms, termsOf } from './handshake.ts';
+import {
+  acceptance,
+  type Extras,
+  enter,
+  type Login,
+  logIn,
+  Refusal,
+  refusal,
+  type Terms,
+  termsOf,
+} from './handshake.ts';
 import { Inbox } from './inbox.ts';
 import type { Grants, MqttOptions } from './options.ts';
-import {
-  type ConnectPacket,
-  PacketType,
-  type Qos,
-  type SubscribePacket,
-  type Version,
-} from './packet.ts';
+import { type ConnectPacket, PacketType, type SubscribePacket, type Version } from './packet.ts';
+import { Property } from './property.ts';
 import { PublishWriter } from './publish-writer.ts';
 import { Reason, reasonForError, returnCode, Violation } from './reason.ts';
 import type { MqttSession } from './session.ts';
-import { InvalidFilter, type SessionLink, type Subscription } from './session-context.ts';
+import type { SessionLink, Subscription } from './session-context.ts';
 import type { SessionRegistry } from './session-registry.ts';
+import { subscribe, unsubscribe } from './subscribing.ts';
+import { fillIn, TopicAccess } from './topic-access.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Will } from './will.ts';
 
-const State = { CONNECTING: 0, JOINING: 1, OPEN: 2, CLOSED: 3 } as const;
+const State = { CONNECTING: 0, AUTHENTICATING: 1, JOINING: 2, OPEN: 3, CLOSED: 4 } as const;
 type State = (typeof State)[keyof typeof State];
 
 /** What a connection has of its gate. */
@@ -64,6 +74,8 @@ export interface ConnectionOwner {
   readonly topics: TopicTable;
   readonly sessions: SessionRegistry;
   readonly counters: ProtocolCounters;
+  /** What keys of users that are not there are made from. */
+  readonly decoySecret: Buffer;
   gone(connection: MqttConnection): void;
 }
 
@@ -81,7 +93,10 @@ export class MqttConnection implements Connection, SessionLink {
   #silenceMaxMs = 0;
   #will: Will | null = null;
   #session: MqttSession | null = null;
+  #connect: ConnectPacket | null = null;
+  #authentication: Authentication | null = null;
   #login: Login | null = null;
+  #access: TopicAccess | null = null;
   #terms: Terms | null = null;
   #inbox: Inbox | null = null;
   #writer: PublishWriter | null = null;
@@ -139,7 +154,10 @@ export class MqttConnection implements Connection, SessionLink {
 
   closed(error: Error | null): void {
     if (this.#state === State.CLOSED) return;
-    if (error !== null) this.#log().info({ reason: error.message }, 'connection lost');
+    if (error !== null) {
+      const level = isLostConnection(error) ? 'debug' : 'info';
+      this.#log()[level]({ reason: error.message }, 'connection lost');
+    }
     this.#finish(this.#will);
   }
 
@@ -189,21 +207,24 @@ export class MqttConnection implements Connection, SessionLink {
 
   #failed(error: unknown): void {
     if (this.#state === State.CLOSED) return;
+    const opened = this.#state === State.OPEN;
     if (error instanceof Refusal) {
-      this.#refuse(error.reason, error.message);
+      if (opened) this.#disconnect(error.reason, error.message);
+      else this.#refuse(error);
       return;
     }
     if (error instanceof Violation) {
       this.#owner.counters.protocolErrors++;
-      if (this.#state === State.CONNECTING) this.#refuse(error.reason, error.message);
-      else this.#disconnect(error.reason, error.message);
+      if (opened) this.#disconnect(error.reason, error.message);
+      else this.#refuse(new Refusal(error.reason, error.message));
       return;
     }
     const known = error instanceof BrokerError;
     if (!known) this.#log().error({ err: error }, 'unexpected error');
     const reason = known ? reasonForError(error.code) : Reason.UNSPECIFIED;
-    if (this.#state === State.JOINING) this.#refuse(reason, reasonOf(error));
-    else this.#disconnect(reason, known ? error.message : 'internal error');
+    const why = known ? error.message : 'internal error';
+    if (opened) this.#disconnect(reason, why);
+    else this.#refuse(new Refusal(reason, why));
   }
 
   /** Goes on when the engine has answered; input waits meanwhile. `late`: the connection is gone. */
@@ -237,6 +258,14 @@ export class MqttConnection implements Connection, SessionLink {
       this.#onConnect(bytes, start, end);
       return;
     }
+    if (this.#state === State.AUTHENTICATING && type === PacketType.DISCONNECT) {
+      this.#finish(null);
+      this.#transport.end();
+      return;
+    }
+    if (this.#state === State.AUTHENTICATING && type !== PacketType.AUTH) {
+      throw protocolError('more than AUTH before CONNACK [MQTT-3.1.2-30]');
+    }
     switch (type) {
       case PacketType.PUBLISH:
         this.#publishing().onPublish(framer, this.#heardAt);
@@ -262,8 +291,10 @@ export class MqttConnection implements Connection, SessionLink {
         return;
       case PacketType.CONNECT:
         throw protocolError('a second CONNECT [MQTT-3.1.0-2]');
+      case PacketType.AUTH:
+        this.#onAuth(bytes, start, end);
+        return;
       default:
-        // AUTH belongs to an authentication method that was never agreed on [MQTT-4.12.0-1].
         throw protocolError(`a packet of type ${type} from a client`);
     }
   }
@@ -273,29 +304,90 @@ export class MqttConnection implements Connection, SessionLink {
     const packet = decodeConnect(bytes, start, end);
     this.#version = packet.version;
     this.#framer.minimal = packet.version === 5;
+    this.#connect = packet;
     this.#state = State.JOINING;
     const { context, options, grants } = this.#owner;
-    const { will } = packet;
+    const { will, properties } = packet;
+    this.#terms = termsOf(packet, grants, context);
+    if (options.serverReference !== '') {
+      const reason = options.serverMoved ? Reason.SERVER_MOVED : Reason.USE_ANOTHER_SERVER;
+      throw new Refusal(reason, '', options.serverReference);
+    }
     if (will !== null && will.qos > grants.qosMax) {
       throw new Refusal(Reason.QOS_NOT_SUPPORTED, `a will with QoS ${will.qos}`);
     }
-    const terms = termsOf(packet, grants, context);
-    this.#terms = terms;
+    const method = properties.text(Property.AUTHENTICATION_METHOD);
+    if (method === undefined) {
+      this.#logIn(() => logIn(packet, context, options, this.#peer), null);
+      return;
+    }
+    const exchange = new Authentication(method, context, options, this.#owner.decoySecret);
+    this.#authentication = exchange;
+    this.#state = State.AUTHENTICATING;
+    const data = properties.binary(Property.AUTHENTICATION_DATA);
+    this.#authenticate(exchange, () => exchange.begin(data));
+  }
+
+  #logIn(call: () => Eventually<Login>, proof: Extras['proof']): void {
     this.#await(
-      () => logIn(packet, context, options, this.#peer),
-      (login) => this.#join(packet, terms, login),
+      call,
+      (login) => this.#join(login, proof),
       (login) => void login.engine.close(),
     );
   }
 
-  #join(packet: ConnectPacket, terms: Terms, login: Login): void {
-    const { grants, sessions } = this.#owner;
+  /** AUTH: the exchange of a login goes on, or a client that is logged in does it again. */
+  #onAuth(bytes: Buffer, start: number, end: number): void {
+    const { reason, method, data } = decodeAuth(bytes, start, end);
+    const exchange = this.#authentication;
+    if (exchange === null) throw protocolError('AUTH without a method [MQTT-4.12.0-7]');
+    if (method !== exchange.method) {
+      // [MQTT-4.12.0-5, MQTT-4.12.1-1]
+      throw new Refusal(Reason.BAD_AUTHENTICATION_METHOD, 'another authentication method');
+    }
+    const again = reason === Reason.REAUTHENTICATE;
+    if (again === exchange.running) throw protocolError('AUTH out of its order');
+    this.#authenticate(exchange, () => (again ? exchange.begin(data) : exchange.proceed(data)));
+  }
+
+  #authenticate(exchange: Authentication, step: () => Eventually<AuthStep>): void {
+    const { method } = exchange;
+    this.#await(step, ({ data, identity }) => {
+      const { output } = this.#transport;
+      if (identity === null) {
+        output.write(auth(Reason.CONTINUE_AUTHENTICATION, method, data));
+        return;
+      }
+      if (this.#state === State.OPEN) {
+        if (identity.user !== this.principal.name || identity.vhost !== this.engine.vhost) {
+          throw new Refusal(Reason.NOT_AUTHORIZED, 'another user than before');
+        }
+        output.write(auth(Reason.SUCCESS, method, data));
+        return;
+      }
+      this.#state = State.JOINING;
+      const { context } = this.#owner;
+      const credentials = { kind: 'trusted', user: identity.user } as const;
+      this.#logIn(() => enter(identity, credentials, context, this.#peer), { method, data });
+    });
+  }
+
+  #join(login: Login, proof: Extras['proof']): void {
+    const { grants, sessions, options } = this.#owner;
+    const packet = required(this.#connect);
+    const terms = required(this.#terms);
     const { clean, will } = packet;
     const transport = this.#transport;
+    this.#connect = null;
     this.#login = login;
-    transport.authenticated();
     const { principal, engine } = login;
     const { vhost } = engine;
+    const access = new TopicAccess(options.topicRules, terms.clientId, principal.name);
+    this.#access = access;
+    if (will !== null && !access.mayPublish(will.topic)) {
+      throw new Refusal(Reason.NOT_AUTHORIZED, 'a will that it may not publish');
+    }
+    transport.authenticated();
     if (will !== null) this.#will = { vhost, principal, fields: will };
     const identity = { vhost, clientId: terms.clientId, user: principal.name };
     const acquired = sessions.acquire(identity, clean, terms.sessionExpirySeconds);
@@ -304,7 +396,11 @@ export class MqttConnection implements Connection, SessionLink {
     this.#silenceMaxMs = terms.keepAliveSeconds * 1500;
     this.#framer.maxBytes = grants.packetBytesMax;
     this.#state = State.OPEN;
-    transport.output.write(acceptance(packet, terms, grants, present));
+    const responseInformation = terms.wantsResponseInformation
+      ? (fillIn(options.responseInformation, terms.clientId, principal.name) ?? '')
+      : '';
+    const extras = { sessionPresent: present, responseInformation, proof };
+    transport.output.write(acceptance(packet, terms, grants, extras));
     this.#await(
       () => chain(ready, () => session.attach(this)),
       () => {},
@@ -322,6 +418,7 @@ export class MqttConnection implements Connection, SessionLink {
       aliasMax: grants.topicAliasMaximum,
       qosMax: grants.qosMax,
       bodyBytesMax: context.limits.messageBytesMax,
+      access: required(this.#access),
       refused: (why) => this.#disconnect(Reason.QUOTA_EXCEEDED, why),
     });
     return this.#inbox;
@@ -362,87 +459,33 @@ export class MqttConnection implements Connection, SessionLink {
 
   #onSubscribe(packet: SubscribePacket): void {
     const session = required(this.#session);
-    const reasons: number[] = [];
-    const made: Subscription[] = [];
+    const { qosMax } = this.#owner.grants;
+    const access = required(this.#access);
+    const subscriber = { session, link: this, access, qosMax, log: () => this.#log() };
     this.#await(
-      () => this.#subscribeFrom(packet, 0, reasons, made),
-      () => {
+      () => subscribe(subscriber, packet),
+      ({ reasons, made }) => {
         const v5 = this.#version === 5;
         // [MQTT 3.1.1, table 3.9]: MQTT 3 knows one failure.
         const codes = v5 ? reasons : reasons.map((reason) => Math.min(reason, Reason.UNSPECIFIED));
         const { output } = this.#transport;
         output.write(subscriptionAck(PacketType.SUBACK, packet.packetId, codes, v5));
+        const each = (ready: Eventually<void>, subscription: Subscription): Eventually<void> =>
+          chain(ready, () => session.retained(subscription));
         this.#await(
-          () =>
-            made.reduce<Eventually<void>>(
-              (ready, subscription) => chain(ready, () => session.retained(subscription)),
-              undefined,
-            ),
+          () => made.reduce(each, undefined),
           () => {},
         );
       },
     );
   }
 
-  /** Filters one after the other; `made` gathers the subscriptions whose last values are wanted. */
-  #subscribeFrom(
-    packet: SubscribePacket,
-    from: number,
-    reasons: number[],
-    made: Subscription[],
-  ): Eventually<void> {
-    for (let index = from; index < packet.requests.length; index++) {
-      const reason = this.#subscribeOne(packet, index, made);
-      if (isPending(reason)) {
-        return reason.then((value) => {
-          reasons.push(value);
-          return this.#subscribeFrom(packet, index + 1, reasons, made);
-        });
-      }
-      reasons.push(reason);
-    }
-  }
-
-  #subscribeOne(packet: SubscribePacket, index: number, made: Subscription[]): Eventually<number> {
-    const session = required(this.#session);
-    const asked = required(packet.requests[index]);
-    const qos = Math.min(asked.qos, this.#owner.grants.qosMax) as Qos;
-    const request = { ...asked, qos };
-    const existed = session.subscriptions.has(request.filter);
-    const failed = (error: unknown): number => this.#subscribeFailed(request.filter, error);
-    const done = (subscription: Subscription): number => {
-      const { retainHandling } = request;
-      if (retainHandling === 0 || (retainHandling === 1 && !existed)) made.push(subscription);
-      return qos;
-    };
-    try {
-      const answer = session.subscribe({ request, id: packet.subscriptionId }, this);
-      return isPending(answer) ? answer.then(done, failed) : done(answer);
-    } catch (error) {
-      return failed(error);
-    }
-  }
-
-  #subscribeFailed(filter: string, error: unknown): number {
-    if (!(error instanceof BrokerError) && !(error instanceof InvalidFilter)) throw error;
-    this.#log().info({ filter, reason: reasonOf(error) }, 'subscription refused');
-    const names = error instanceof BrokerError && error.code !== 'not-found';
-    return names ? reasonForError(error.code) : Reason.FILTER_INVALID;
-  }
-
   #onUnsubscribe(bytes: Buffer, start: number, end: number): void {
     const session = required(this.#session);
     const { packetId, filters } = decodeUnsubscribe(bytes, start, end, this.#version);
-    const reasons: number[] = [];
-    const each = (ready: Eventually<void>, filter: string): Eventually<void> =>
-      chain(ready, () =>
-        chain(session.unsubscribe(filter), (existed) => {
-          reasons.push(existed ? Reason.SUCCESS : Reason.NO_SUBSCRIPTION_EXISTED);
-        }),
-      );
     this.#await(
-      () => filters.reduce<Eventually<void>>(each, undefined),
-      () => {
+      () => unsubscribe(session, filters),
+      (reasons) => {
         const v5 = this.#version === 5;
         const { output } = this.#transport;
         output.write(subscriptionAck(PacketType.UNSUBACK, packetId, v5 ? reasons : [], v5));
@@ -466,14 +509,15 @@ export class MqttConnection implements Connection, SessionLink {
   }
 
   /** Refuses a CONNECT, in words where there are any for it. */
-  #refuse(reason: Reason, why: string): void {
+  #refuse(error: Refusal): void {
+    const { reason } = error;
     const credentials = reason === Reason.BAD_CREDENTIALS || reason === Reason.NOT_AUTHORIZED;
     if (credentials) this.#owner.counters.loginsRefused++;
-    this.#log().info({ code: reason, reason: why }, 'connection refused');
+    this.#log().info({ code: reason, reason: error.message }, 'connection refused');
     const { output } = this.#transport;
-    if (this.#version === 5)
-      output.write(connack(false, reason, reasonString(publicReason(reason, why))));
-    else if (this.#state === State.JOINING || reason === Reason.UNSUPPORTED_VERSION) {
+    if (this.#version === 5) {
+      output.write(refusal(error, this.#terms?.packetBytesMax ?? Number.POSITIVE_INFINITY));
+    } else if (this.#state === State.JOINING || reason === Reason.UNSUPPORTED_VERSION) {
       output.write(connack(false, returnCode(reason), null));
     }
     this.#finish(null);
@@ -517,11 +561,6 @@ export class MqttConnection implements Connection, SessionLink {
     const fields = { protocol: 'mqtt', peer: this.#peer.address, client: this.#terms?.clientId };
     return this.#owner.context.log.child(fields);
   }
-}
-
-/** Why a login was refused is for the log only. */
-function publicReason(reason: Reason, why: string): string {
-  return reason === Reason.BAD_CREDENTIALS ? '' : why;
 }
 
 /** Whether a CONNECT claims to be MQTT 5, however broken the rest of it may be. */

@@ -7,6 +7,7 @@ import { FieldReader, malformed, protocolError } from './field-reader.ts';
 import { PropertySkimmer, RETAIN_FLAG } from './native.ts';
 import type {
   AckPacket,
+  AuthPacket,
   ConnectPacket,
   DisconnectPacket,
   Qos,
@@ -253,6 +254,26 @@ export function decodeDisconnect(
   if (reader.left > 0) properties = decodeProperties(reader, 'disconnect');
   if (reader.left > 0) throw malformed('bytes after a DISCONNECT');
   return { reason, sessionExpirySeconds: properties.number(Property.SESSION_EXPIRY) };
+}
+
+/** Reason codes of AUTH that a client may send [MQTT 5, table 3.14]. */
+const AUTH_REASONS: ReadonlySet<number> = new Set([
+  Reason.CONTINUE_AUTHENTICATION,
+  Reason.REAUTHENTICATE,
+]);
+
+export function decodeAuth(bytes: Buffer, start: number, end: number): AuthPacket {
+  const reader = new FieldReader(bytes, start, end);
+  // [MQTT 5, 3.15.2.1]: nothing at all stands for Success, which is the broker's to say.
+  if (start === end || !AUTH_REASONS.has(bytes[start] ?? 0)) {
+    throw protocolError('a reason code in AUTH that is not for clients [MQTT-3.15.2-1]');
+  }
+  const reason = reader.u8();
+  const properties = reader.left > 0 ? decodeProperties(reader, 'auth') : NO_PROPERTIES;
+  if (reader.left > 0) throw malformed('bytes after an AUTH');
+  const method = properties.text(Property.AUTHENTICATION_METHOD);
+  if (method === undefined) throw protocolError('an AUTH without its method');
+  return { reason, method, data: properties.binary(Property.AUTHENTICATION_DATA) };
 }
 
 function decodePacketId(reader: FieldReader): number {

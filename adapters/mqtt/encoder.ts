@@ -56,7 +56,13 @@ export class PropertyBlock {
   }
 
   text(id: Property, value: string): this {
-    this.#parts.push(Buffer.from([id]), textField(value));
+    return this.binary(id, Buffer.from(value));
+  }
+
+  binary(id: Property, value: Buffer): this {
+    const head = Buffer.alloc(3, id);
+    head.writeUInt16BE(value.length, 1);
+    this.#parts.push(head, value);
     return this;
   }
 
@@ -91,6 +97,13 @@ export function disconnect(reason: Reason, why: string): Buffer {
   return packet(PacketType.DISCONNECT, [Buffer.from([reason]), reasonString(why)]);
 }
 
+/** AUTH of an exchange that goes on, or that has renewed a login. */
+export function auth(reason: Reason, method: string, data: Buffer): Buffer {
+  const block = new PropertyBlock().text(Property.AUTHENTICATION_METHOD, method);
+  if (data.length > 0) block.binary(Property.AUTHENTICATION_DATA, data);
+  return packet(PacketType.AUTH, [Buffer.from([reason]), block.bytes()]);
+}
+
 /** A property block that holds a Reason String, or nothing. */
 export function reasonString(why: string): Buffer {
   const block = new PropertyBlock();
@@ -118,14 +131,6 @@ function varint(value: number): Buffer {
   const bytes = Buffer.alloc(varintLength(value));
   putVarint(bytes, 0, value);
   return bytes;
-}
-
-function textField(text: string): Buffer {
-  const bytes = Buffer.from(text);
-  const field = Buffer.alloc(2 + bytes.length);
-  field.writeUInt16BE(bytes.length);
-  bytes.copy(field, 2);
-  return field;
 }
 
 function packet(type: number, parts: readonly Buffer[]): Buffer {

@@ -1,7 +1,7 @@
 /**
  * From CONNECT to logged in: who the client is, what it is granted, and the CONNACK that says so.
  */
-import type { Principal } from '../../core/auth.ts';
+import type { Credentials, Principal } from '../../core/auth.ts';
 import type { Session as EngineSession, Eventually, Peer } from '../../core/engine.ts';
 import { BrokerError } from '../../core/errors.ts';
 import { randomName } from '../../core/random.ts';
@@ -17,10 +17,13 @@ import { Reason } from './reason.ts';
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly reason: Reason;
+  /** Where the client should go instead; empty: nowhere known. */
+  readonly serverReference: string;
 
-  constructor(reason: Reason, message: string) {
+  constructor(reason: Reason, message: string, serverReference: string = '') {
     super(message);
     this.reason = reason;
+    this.serverReference = serverReference;
   }
 }
 
@@ -29,25 +32,39 @@ export interface Login {
   readonly engine: EngineSession;
 }
 
-/** Checks the client's credentials and opens its vhost. Throws, or rejects with, `Refusal`. */
+/** A user in a vhost. */
+export interface Identity {
+  readonly vhost: string;
+  readonly user: string;
+}
+
+/** Checks the client's name and password. Throws, or rejects with, `Refusal`. */
 export function logIn(
   packet: ConnectPacket,
   context: Context,
   options: MqttOptions,
   peer: Peer,
 ): Eventually<Login> {
-  if (packet.properties.has(Property.AUTHENTICATION_METHOD)) {
-    throw new Refusal(Reason.BAD_AUTHENTICATION_METHOD, 'enhanced authentication is not offered');
-  }
   if (packet.user === null && !options.allowAnonymous) {
     throw new Refusal(Reason.NOT_AUTHORIZED, 'no user name, and anonymous clients are not allowed');
   }
-  const { vhost, user } = splitUser(packet.user ?? options.anonymousUser, options.vhost);
+  const identity = identityOf(packet.user ?? options.anonymousUser, options);
+  const { user } = identity;
   const password = packet.password?.toString('utf8') ?? '';
   const credentials =
     packet.user === null
       ? ({ kind: 'trusted', user } as const)
       : ({ kind: 'password', user, password } as const);
+  return enter(identity, credentials, context, peer);
+}
+
+/** Lets a user in, and opens the vhost. Throws, or rejects with, `Refusal`. */
+export function enter(
+  { vhost, user }: Identity,
+  credentials: Credentials,
+  context: Context,
+  peer: Peer,
+): Eventually<Login> {
   return chain(context.authenticator.authenticate(credentials, peer), (principal) => {
     if (typeof principal === 'string') {
       throw new Refusal(Reason.BAD_CREDENTIALS, `login of user '${user}' refused`);
@@ -75,7 +92,7 @@ function refusalOf(error: unknown): unknown {
 }
 
 /** `vhost:user`, as RabbitMQ reads it: split at the last colon. */
-function splitUser(name: string, vhost: string): { vhost: string; user: string } {
+export function identityOf(name: string, { vhost }: MqttOptions): Identity {
   const colon = name.lastIndexOf(':');
   if (colon < 0) return { vhost, user: name };
   return { vhost: name.slice(0, colon), user: name.slice(colon + 1) };
@@ -95,6 +112,8 @@ export interface Terms {
   readonly aliasMax: number;
   /** It wants reasons in words also where nothing failed badly [MQTT-3.1.2-29]. */
   readonly problemInformation: boolean;
+  /** It wants to know where answers may be sent to. */
+  readonly wantsResponseInformation: boolean;
 }
 
 /** Throws `Refusal` for a client identifier that cannot be. */
@@ -125,7 +144,31 @@ export function termsOf(packet: ConnectPacket, grants: Grants, context: Context)
       context.limits.mqttTopicAliasMaximum,
     ),
     problemInformation: properties.number(Property.REQUEST_PROBLEM_INFORMATION) !== 0,
+    wantsResponseInformation: properties.number(Property.REQUEST_RESPONSE_INFORMATION) === 1,
   };
+}
+
+/**
+ * The CONNACK of a refusal in MQTT 5; words are left out where the client does not take so much
+ * [MQTT-3.2.2-19].
+ */
+export function refusal({ reason, message, serverReference }: Refusal, bytesMax: number): Buffer {
+  const block = new PropertyBlock();
+  if (serverReference !== '') block.text(Property.SERVER_REFERENCE, serverReference);
+  const bare = connack(false, reason, block.bytes());
+  // Why a login was refused is for the log only.
+  if (message === '' || reason === Reason.BAD_CREDENTIALS) return bare;
+  const told = connack(false, reason, block.text(Property.REASON_STRING, message).bytes());
+  return told.length <= bytesMax ? told : bare;
+}
+
+/** What a CONNACK says beside the terms. */
+export interface Extras {
+  readonly sessionPresent: boolean;
+  /** Where the client may have answers sent to; empty: nothing is said [MQTT-3.1.2-28]. */
+  readonly responseInformation: string;
+  /** The end of a SCRAM exchange. */
+  readonly proof: { readonly method: string; readonly data: Buffer } | null;
 }
 
 /** The CONNACK of a connection that is taken. */
@@ -133,7 +176,7 @@ export function acceptance(
   packet: ConnectPacket,
   terms: Terms,
   grants: Grants,
-  sessionPresent: boolean,
+  { sessionPresent, responseInformation, proof }: Extras,
 ): Buffer {
   if (packet.version !== 5) return connack(sessionPresent, 0, null);
   const block = new PropertyBlock();
@@ -151,6 +194,13 @@ export function acceptance(
   block.u8(Property.SHARED_AVAILABLE, 1);
   if (terms.keepAliveSeconds !== packet.keepAliveSeconds) {
     block.u16(Property.SERVER_KEEP_ALIVE, terms.keepAliveSeconds);
+  }
+  if (responseInformation !== '') {
+    block.text(Property.RESPONSE_INFORMATION, responseInformation);
+  }
+  if (proof !== null) {
+    block.text(Property.AUTHENTICATION_METHOD, proof.method);
+    block.binary(Property.AUTHENTICATION_DATA, proof.data);
   }
   return connack(sessionPresent, Reason.SUCCESS, block.bytes());
 }

@@ -19,6 +19,7 @@ import type { Qos, Version } from './packet.ts';
 import { Reason, reasonForError, Violation } from './reason.ts';
 import type { MqttSession } from './session.ts';
 import { isSystemTopic } from './topic.ts';
+import type { TopicAccess } from './topic-access.ts';
 import type { TopicTable } from './topic-table.ts';
 
 export interface InboxOptions {
@@ -34,6 +35,7 @@ export interface InboxOptions {
   readonly aliasMax: number;
   readonly qosMax: Qos;
   readonly bodyBytesMax: number;
+  readonly access: TopicAccess;
   /** For what is worth a line; most have nothing to say. */
   log(): Log;
   /** A publish cannot be taken, and MQTT 3 has no other way to say so than to disconnect. */
@@ -182,7 +184,7 @@ export class Inbox {
   #publish(message: Message, target: Target, qos: number, packetId: number): void {
     const tag = qos === 0 ? 0 : this.#acks.add(packetId, qos);
     if (target.refusal !== Reason.SUCCESS) {
-      this.#report(target.refusal, 'not a topic that can be published to');
+      this.#report(target.refusal, 'not a topic that it can publish to');
       if (tag > 0) this.#acks.settle(tag, target.refusal);
       return;
     }
@@ -251,7 +253,8 @@ export class Inbox {
       throw new Violation(Reason.TOPIC_INVALID, 'a wildcard in a topic [MQTT-3.3.2-2]');
     }
     const address = this.#options.topics.address(topic);
-    const refusal = isSystemTopic(topic)
+    const forbidden = isSystemTopic(topic) || !this.#options.access.mayPublish(topic);
+    const refusal = forbidden
       ? Reason.NOT_AUTHORIZED
       : address === null
         ? Reason.TOPIC_INVALID

@@ -3,6 +3,15 @@ import { z } from 'zod';
 import { parseSection } from '../../core/config.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { Qos } from './packet.ts';
+import { isTopicFilter, isTopicName } from './topic.ts';
+
+/** One entry of `topic_permissions`: filters with `%c` and `%u`. */
+export interface TopicRule {
+  /** Matches the whole name. */
+  readonly user: RegExp;
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
 
 export interface MqttOptions {
   /** Virtual host of clients that do not name one (`vhost:user`). */
@@ -17,12 +26,28 @@ export interface MqttOptions {
   readonly systemTopicsIntervalMs: number;
   /** Longest keep-alive granted, in seconds; 0: any, and none. */
   readonly keepAliveSecondsMax: number;
+  /** The first for a user counts. */
+  readonly topicRules: readonly TopicRule[];
+  /** Where answers to a client may be sent to, with `%c` and `%u`; empty: it is not told. */
+  readonly responseInformation: string;
+  /** The broker that clients are sent to instead of this one; empty: they stay. */
+  readonly serverReference: string;
+  /** They are to stay there. */
+  readonly serverMoved: boolean;
   // Undefined: as `limits` says.
   readonly receiveMaximum: number | undefined;
   readonly packetBytesMax: number | undefined;
   readonly topicAliasMaximum: number | undefined;
   readonly sessionExpirySecondsMax: number | undefined;
 }
+
+const filters = z.array(z.string().refine(isTopicFilter, 'not a topic filter')).default([]);
+
+const topicRule = z.strictObject({
+  user: z.string().refine(isPattern, 'not a regular expression').default('.*'),
+  publish: filters,
+  subscribe: filters,
+});
 
 const schema = z
   .strictObject({
@@ -37,6 +62,14 @@ const schema = z
     max_session_expiry: z.int().min(0).max(4_294_967_295).optional(),
     max_qos: z.union([z.literal(0), z.literal(1), z.literal(2)]).default(2),
     sys_interval: z.int().min(0).max(86_400).default(10),
+    topic_permissions: z.array(topicRule).default([]),
+    response_information: z
+      .string()
+      .max(1024)
+      .refine(isTopic, 'not a topic')
+      .default('response/%c'),
+    server_reference: z.string().max(1024).default(''),
+    server_moved: z.boolean().default(false),
   })
   .prefault({});
 
@@ -49,12 +82,36 @@ export function mqttOptions(section: unknown): MqttOptions {
     anonymousUser: parsed.anonymous_user,
     qosMax: parsed.max_qos,
     systemTopicsIntervalMs: parsed.sys_interval * 1000,
+    topicRules: parsed.topic_permissions.map(({ user, publish, subscribe }) => {
+      return { user: wholly(user), publish, subscribe };
+    }),
+    responseInformation: parsed.response_information,
+    serverReference: parsed.server_reference,
+    serverMoved: parsed.server_moved,
     keepAliveSecondsMax: parsed.max_keep_alive,
     receiveMaximum: parsed.receive_maximum,
     packetBytesMax: parsed.max_packet_size,
     topicAliasMaximum: parsed.topic_alias_maximum,
     sessionExpirySecondsMax: parsed.max_session_expiry,
   };
+}
+
+function wholly(source: string): RegExp {
+  return new RegExp(`^(?:${source})$`, 'u');
+}
+
+function isPattern(source: string): boolean {
+  try {
+    wholly(source);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Empty, or a topic. */
+function isTopic(text: string): boolean {
+  return text === '' || isTopicName(text);
 }
 
 /** What clients are granted. */

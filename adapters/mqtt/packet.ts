@@ -72,6 +72,12 @@ export interface AckPacket {
   readonly reason: number;
 }
 
+export interface AuthPacket {
+  readonly reason: number;
+  readonly method: string;
+  readonly data: Buffer | undefined;
+}
+
 export interface DisconnectPacket {
   readonly reason: number;
   /** Undefined: as it was. */

@@ -20,6 +20,8 @@ export const Property = {
   REQUEST_PROBLEM_INFORMATION: 0x17,
   WILL_DELAY: 0x18,
   REQUEST_RESPONSE_INFORMATION: 0x19,
+  RESPONSE_INFORMATION: 0x1a,
+  SERVER_REFERENCE: 0x1c,
   REASON_STRING: 0x1f,
   RECEIVE_MAXIMUM: 0x21,
   TOPIC_ALIAS_MAXIMUM: 0x22,
@@ -35,7 +37,13 @@ export const Property = {
 export type Property = (typeof Property)[keyof typeof Property];
 
 /** Control packets that a client sends properties in. */
-export type PropertyContext = 'connect' | 'subscribe' | 'unsubscribe' | 'ack' | 'disconnect';
+export type PropertyContext =
+  | 'connect'
+  | 'subscribe'
+  | 'unsubscribe'
+  | 'ack'
+  | 'disconnect'
+  | 'auth';
 
 type Kind = 'flag' | 'u16' | 'u32' | 'varint' | 'text' | 'binary';
 
@@ -49,11 +57,20 @@ interface Definition {
 const DEFINITIONS: ReadonlyMap<number, Definition> = new Map<number, Definition>([
   [Property.SUBSCRIPTION_ID, { kind: 'varint', contexts: ['subscribe'], positive: true }],
   [Property.SESSION_EXPIRY, { kind: 'u32', contexts: ['connect', 'disconnect'], positive: false }],
-  [Property.AUTHENTICATION_METHOD, { kind: 'text', contexts: ['connect'], positive: false }],
-  [Property.AUTHENTICATION_DATA, { kind: 'binary', contexts: ['connect'], positive: false }],
+  [
+    Property.AUTHENTICATION_METHOD,
+    { kind: 'text', contexts: ['connect', 'auth'], positive: false },
+  ],
+  [
+    Property.AUTHENTICATION_DATA,
+    { kind: 'binary', contexts: ['connect', 'auth'], positive: false },
+  ],
   [Property.REQUEST_PROBLEM_INFORMATION, { kind: 'flag', contexts: ['connect'], positive: false }],
   [Property.REQUEST_RESPONSE_INFORMATION, { kind: 'flag', contexts: ['connect'], positive: false }],
-  [Property.REASON_STRING, { kind: 'text', contexts: ['ack', 'disconnect'], positive: false }],
+  [
+    Property.REASON_STRING,
+    { kind: 'text', contexts: ['ack', 'disconnect', 'auth'], positive: false },
+  ],
   [Property.RECEIVE_MAXIMUM, { kind: 'u16', contexts: ['connect'], positive: true }],
   [Property.TOPIC_ALIAS_MAXIMUM, { kind: 'u16', contexts: ['connect'], positive: false }],
   [Property.MAXIMUM_PACKET_SIZE, { kind: 'u32', contexts: ['connect'], positive: true }],
@@ -74,6 +91,12 @@ export class PropertySet {
   text(property: Property): string | undefined {
     const value = this.#values.get(property);
     return typeof value === 'string' ? value : undefined;
+  }
+
+  /** A view of the packet that it came in. */
+  binary(property: Property): Buffer | undefined {
+    const value = this.#values.get(property);
+    return Buffer.isBuffer(value) ? value : undefined;
   }
 
   has(property: Property): boolean {

@@ -11,6 +11,8 @@ export const Reason = {
   DISCONNECT_WITH_WILL: 0x04,
   NO_MATCHING_SUBSCRIBERS: 0x10,
   NO_SUBSCRIPTION_EXISTED: 0x11,
+  CONTINUE_AUTHENTICATION: 0x18,
+  REAUTHENTICATE: 0x19,
   UNSPECIFIED: 0x80,
   MALFORMED: 0x81,
   PROTOCOL_ERROR: 0x82,
@@ -35,6 +37,8 @@ export const Reason = {
   QUOTA_EXCEEDED: 0x97,
   ADMINISTRATIVE: 0x98,
   QOS_NOT_SUPPORTED: 0x9b,
+  USE_ANOTHER_SERVER: 0x9c,
+  SERVER_MOVED: 0x9d,
 } as const;
 export type Reason = (typeof Reason)[keyof typeof Reason];
 

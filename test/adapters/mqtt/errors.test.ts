@@ -67,9 +67,9 @@ describe('login', () => {
     expect(client.one('connack')).toMatchObject({ returnCode: 2 });
   });
 
-  it('refuses an authentication method', () => {
+  it('refuses an authentication method that it does not know', () => {
     const client = new TestGateway().client(5);
-    const properties = { authenticationMethod: 'SCRAM-SHA-1' };
+    const properties = { authenticationMethod: 'GS2-KRB5' };
     expect(client.connect('c', { properties })).toMatchObject({ reasonCode: 0x8c });
   });
 
