@@ -93,7 +93,10 @@ export class Gateway {
     for (const [adapter, options] of this.#adapters) {
       this.#gates.push([adapter, await adapter.start(this.#context, options)]);
     }
-    this.#http = await createHttpGate(this.#context, { missing: () => this.#missing });
+    this.#http = await createHttpGate(this.#context, {
+      missing: () => this.#missing,
+      addresses: this.#adapters.flatMap(([each, options]) => each.addresses?.(options) ?? []),
+    });
     try {
       await this.#network.open(this.config.listeners, this.#gates, this.#http.server);
     } catch (error) {

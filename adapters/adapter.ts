@@ -6,6 +6,7 @@
 import type { Authenticator, Authorizer } from '../core/auth.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Engine, Eventually, Peer } from '../core/engine.ts';
+import type { AddressForm } from '../core/explain.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Log } from '../core/log.ts';
 import type { Format } from '../core/message.ts';
@@ -34,6 +35,8 @@ export interface Adapter<Options = unknown> {
    * it.
    */
   format(options: Options): Format;
+  /** How it writes addresses, for explaining them; none where it has no notation of its own. */
+  addresses?(options: Options): AddressForm;
   start(context: Context, options: Options): Eventually<Gate>;
 }
 

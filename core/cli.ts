@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type Config, type ConfigFile, readConfigFile } from './config.ts';
 import { ConfigError, reasonOf } from './errors.ts';
+import { explainCommand } from './explain-command.ts';
 import { hashPassword } from './users.ts';
 import { type Listening, welcome } from './welcome.ts';
 
@@ -15,6 +16,7 @@ export interface Runnable {
 
 const USAGE = `Usage: rosettamq [--config FILE] [--data DIR] [--log-level LEVEL]
        rosettamq hash-password < FILE
+       rosettamq explain ADDRESS | EXCHANGE KEY [--url URL] [--vhost NAME] [--protocol NAME] [--json]
 
   --config FILE      configuration (see config.example.yaml); all defaults without it
   --data DIR         directory of the durable store, instead of data_dir
@@ -22,6 +24,9 @@ const USAGE = `Usage: rosettamq [--config FILE] [--data DIR] [--log-level LEVEL]
   --version, --help
 
 hash-password reads a password from standard input and prints its hash for password_hash.
+
+explain asks a running gateway (http://guest:guest@127.0.0.1:15672 without --url) how an address is
+written on each protocol, what is bound there, and where a message sent there would go now and why.
 `;
 
 /** Exit codes: 0 stopped in order, 2 the arguments or the configuration cannot be used. */
@@ -35,6 +40,11 @@ export async function runCommand(
     if (values.help === true) return print(USAGE);
     if (values.version === true) return print(`${version}\n`);
     if (positionals[0] === 'hash-password') return await printHash();
+    if (positionals[0] === 'explain') {
+      const { url, vhost, protocol, json = false } = values;
+      const words = positionals.slice(1);
+      return print(await explainCommand({ words, url, vhost, protocol, json }));
+    }
     if (positionals.length > 0) throw new ConfigError('', `unknown command '${positionals[0]}'`);
     const file = readConfigFile(values.config ?? null, process.env);
     const runnable = create({
@@ -68,6 +78,10 @@ function parse(args: readonly string[]) {
       config: { type: 'string' },
       data: { type: 'string' },
       'log-level': { type: 'string' },
+      url: { type: 'string' },
+      vhost: { type: 'string' },
+      protocol: { type: 'string' },
+      json: { type: 'boolean' },
       version: { type: 'boolean' },
       help: { type: 'boolean' },
     },

@@ -12,7 +12,7 @@
  */
 import type { Principal } from './auth.ts';
 import type { BrokerError } from './errors.ts';
-import type { HeaderTable, Message } from './message.ts';
+import type { Address, HeaderTable, Message } from './message.ts';
 
 /** Plain where the answer is known here, a promise where it must be asked for elsewhere. */
 export type Eventually<T> = T | Promise<T>;
@@ -70,6 +70,32 @@ export interface Admin {
   vhosts(): readonly string[];
   totals(): Totals;
   queues(vhost: string): Iterable<QueueView>;
+  /** Where a message would go that is published to `address` now, and why. Throws for no vhost. */
+  route(vhost: string, address: Address): RouteView;
+}
+
+/** A route as it is now; lists are cut at `limits.explainBindingsMax`. */
+export interface RouteView {
+  /** The exchange's type; null where there is no such exchange. */
+  readonly exchangeType: string | null;
+  readonly bindingsTotal: number;
+  /** Of this exchange: those that match first. */
+  readonly bindings: readonly BindingView[];
+  readonly queues: readonly RoutedQueue[];
+  /** One sentence without its subject: `goes to 2 queues`. */
+  readonly verdict: string;
+}
+
+export interface BindingView {
+  readonly destination: string;
+  readonly toExchange: boolean;
+  readonly routingKey: string;
+  readonly matches: boolean;
+}
+
+export interface RoutedQueue extends QueueView {
+  /** The bindings that lead to it, in words. */
+  readonly because: readonly string[];
 }
 
 export interface Totals {

@@ -33,6 +33,8 @@ export const DEFAULT_LIMITS = {
   dispatchBatchMax: 256,
   /** Routing keys that a topic exchange remembers the routes of. */
   routeCacheEntries: 8192,
+  /** Bindings that one explanation of an address looks at, and shows. */
+  explainBindingsMax: 1000,
   /** Last values that one exchange keeps. */
   retainedMax: 1_000_000,
   /** Nesting of header tables and arrays. */

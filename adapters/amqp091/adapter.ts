@@ -2,6 +2,7 @@
 import type { Timer } from '../../core/clock.ts';
 import type { Peer } from '../../core/engine.ts';
 import type { Adapter, Connection, Context, Gate, Transport } from '../adapter.ts';
+import { amqpAddresses } from './address.ts';
 import { AmqpConnection, type ConnectionOwner } from './connection.ts';
 import { amqpFormat } from './format.ts';
 import { type AmqpOptions, amqpOptions } from './options.ts';
@@ -12,6 +13,7 @@ export const amqp: Adapter<AmqpOptions> = {
   subprotocols: ['amqp'],
   options: amqpOptions,
   format: () => amqpFormat,
+  addresses: () => amqpAddresses,
   start: (context, options) => new AmqpGate(context, options),
 };
 

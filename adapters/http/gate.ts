@@ -5,7 +5,9 @@
  */
 import type { Server } from 'node:http';
 import { type FastifyInstance, fastify } from 'fastify';
+import type { AddressForm } from '../../core/explain.ts';
 import type { Context } from '../adapter.ts';
+import { addExplainRoute } from './explain.ts';
 import { Metrics } from './metrics.ts';
 
 /** Requests have small bodies or none. */
@@ -22,6 +24,8 @@ export interface HttpGateOptions {
    * What the gateway still waits for before it is of use, as `listeners`; none when it is ready.
    */
   readonly missing: () => readonly string[];
+  /** How the protocols write addresses. */
+  readonly addresses?: readonly AddressForm[];
 }
 
 export interface HttpGate {
@@ -33,7 +37,7 @@ export interface HttpGate {
 
 export async function createHttpGate(
   context: Context,
-  { missing }: HttpGateOptions,
+  { missing, addresses = [] }: HttpGateOptions,
 ): Promise<HttpGate> {
   const app = fastify({
     bodyLimit: BODY_BYTES_MAX,
@@ -44,6 +48,7 @@ export async function createHttpGate(
     return503OnClosing: true,
   });
   addRoutes(app, context, missing);
+  addExplainRoute(app, context, addresses);
   await app.ready();
   // Node arms the checks of headersTimeout and requestTimeout when a server begins to listen; this
   // one gets its sockets by hand.
@@ -97,6 +102,7 @@ function indexOf(name: string, version: string): string {
     '',
     'GET /health   200 once the gateway is ready, else 503 and what is missing',
     'GET /metrics  counters for Prometheus',
+    'GET /explain  where ?address=… leads, for administrators',
     '',
     'WebSocket clients connect here on any path; the subprotocol says what they speak:',
     'mqtt, v12.stomp, v11.stomp, v10.stomp, xmpp or amqp.',

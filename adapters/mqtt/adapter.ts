@@ -12,6 +12,7 @@ import { SessionStore } from './session-store.ts';
 import { ShareGroups } from './share-groups.ts';
 import { SystemTopics } from './system-topics.ts';
 import { mqttAddresses } from './topic.ts';
+import { mqttAddresses } from './topic.ts';
 import { TopicTable } from './topic-table.ts';
 import { BrokerPublisher } from './will.ts';
 
@@ -21,6 +22,7 @@ export const mqtt: Adapter<MqttOptions> = {
   subprotocols: ['mqtt', 'mqttv3.1'],
   options: mqttOptions,
   format: (options) => mqttFormat(options.exchange),
+  addresses: (options) => mqttAddresses(options.exchange),
   addresses: (options) => mqttAddresses(options.exchange),
   start: (context, options) => new MqttGate(context, options),
 };

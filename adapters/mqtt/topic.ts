@@ -12,6 +12,7 @@
  */
 import { createHash } from 'node:crypto';
 import { keyToTopic, patternToFilter, topicToKey } from '../../core/address.ts';
+import type { AddressForm } from '../../core/explain.ts';
 import type { Address } from '../../core/message.ts';
 
 const QUEUE = '$queue/';
@@ -81,6 +82,23 @@ function placeTopic({ exchange, routingKey }: Address): string {
   if (exchange === '') return QUEUE + encodeName(routingKey, /[%+#\0]/g);
   const name = EXCHANGE + encodeName(exchange, /[%+#/\0]/g);
   return routingKey === '' ? name : `${name}/${patternToFilter(encodeKey(routingKey))}`;
+}
+
+/** The longest topic [MQTT-1.5.4]. */
+const TOPIC_BYTES_MAX = 65_535;
+
+/** MQTT's notation, whose plain topics are keys of `exchange`. */
+export function mqttAddresses(exchange: string): AddressForm {
+  return {
+    protocol: 'mqtt',
+    describe: (address) => {
+      if (address.exchange === '' && address.routingKey === '') return null;
+      const topic = replyTopic(address, exchange);
+      const expressible = Buffer.byteLength(topic) <= TOPIC_BYTES_MAX && !topic.includes('\0');
+      return expressible ? topic : null;
+    },
+    parse: (text) => (isTopicName(text) ? topicToAddress(text, exchange) : null),
+  };
 }
 
 export interface PatternTarget {

@@ -2,7 +2,7 @@
 import { ConfigError } from '../../core/errors.ts';
 import type { Adapter, Gate } from '../adapter.ts';
 import { StompConnection } from './connection.ts';
-import type { Dialect } from './destination.ts';
+import { type Dialect, stompAddresses } from './destination.ts';
 import { stompFormat } from './format.ts';
 import { type StompOptions, stompOptions } from './options.ts';
 
@@ -12,6 +12,7 @@ export const stomp: Adapter<StompOptions> = {
   subprotocols: ['v12.stomp', 'v11.stomp', 'v10.stomp'],
   options: stompOptions,
   format: () => stompFormat,
+  addresses: () => stompAddresses,
 
   start(context, options): Gate {
     const connections = new Set<StompConnection>();

@@ -10,6 +10,7 @@
  *   /exchange/X[/KEY]  any exchange
  *   /temp-queue/NAME   private to the connection
  */
+import type { AddressForm } from '../../core/explain.ts';
 import type { Address } from '../../core/message.ts';
 import { StompError } from './errors.ts';
 
@@ -117,6 +118,22 @@ export function replyAddress(text: string): Address {
       return { exchange: '', routingKey: text };
   }
 }
+
+/** RabbitMQ's notation, which both dialects read. Temporary queues are their connection's own. */
+export const stompAddresses: AddressForm = {
+  protocol: 'stomp',
+  describe: ({ exchange, routingKey }) =>
+    exchange === '' && routingKey === '' ? null : destinationOf(exchange, routingKey),
+  parse: (text) => {
+    try {
+      const { kind } = parseDestination(text);
+      return kind === 'temporary-queue' ? null : replyAddress(text);
+    } catch (error) {
+      if (error instanceof StompError) return null;
+      throw error;
+    }
+  },
+};
 
 /** Whether nothing in `text` has to be encoded is the ordinary case. */
 function encodePart(text: string): string {

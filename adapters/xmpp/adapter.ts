@@ -4,6 +4,7 @@ import { SYSTEM } from '../../core/auth.ts';
 import type { Eventually, Peer, Session } from '../../core/engine.ts';
 import { isPending } from '../../core/eventually.ts';
 import type { Adapter, Connection, Context, Gate, ListenerOptions, Transport } from '../adapter.ts';
+import { domainsOf, xmppAddresses } from './address.ts';
 import { ClientConnection } from './client.ts';
 import { ComponentConnection } from './component.ts';
 import { xmppFormat } from './format.ts';
@@ -22,6 +23,7 @@ export const xmpp: Adapter<XmppOptions> = {
   subprotocols: ['xmpp'],
   options: parseOptions,
   format: (options) => xmppFormat(options.domain),
+  addresses: (options) => xmppAddresses(domainsOf(options.domain)),
   start(context: Context, options: XmppOptions): Eventually<Gate> {
     const format = xmppFormat(options.domain);
     const begin = (system: Session): Gate =>

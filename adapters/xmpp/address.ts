@@ -10,6 +10,7 @@
  * only.
  */
 import { XMPP_EXCHANGE } from '../../core/address.ts';
+import type { AddressForm } from '../../core/explain.ts';
 import type { Address } from '../../core/message.ts';
 import { escapeLocal, foldLocal, type Jid, makeJid, parseJid, unescapeLocal } from './jid.ts';
 
@@ -60,6 +61,22 @@ export function addressOfJid(jid: Jid, domains: Domains): Address | null {
   }
   if (jid.domain === domains.exchanges) return exchangeAddress(jid.local);
   return null;
+}
+
+/** JIDs of places and of this domain's people. */
+export function xmppAddresses(domains: Domains): AddressForm {
+  return {
+    protocol: 'xmpp',
+    describe: (address) => jidOfAddress(address, domains)?.full ?? null,
+    parse: (text) => {
+      const jid = parseJid(text);
+      if (jid === null) return null;
+      const person = jid.domain === domains.host && jid.local !== '';
+      return person
+        ? { exchange: XMPP_EXCHANGE, routingKey: jid.full }
+        : addressOfJid(jid, domains);
+    },
+  };
 }
 
 /**

@@ -3,10 +3,19 @@
  */
 import type { Authorizer, Principal } from '../auth.ts';
 import type { Clock } from '../clock.ts';
-import type { Admin, Capabilities, Engine, QueueView, Table, Totals } from '../engine.ts';
+import type {
+  Admin,
+  Capabilities,
+  Engine,
+  QueueView,
+  RouteView,
+  Table,
+  Totals,
+} from '../engine.ts';
 import { BrokerError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
+import type { Address } from '../message.ts';
 import type { Meter } from '../meter.ts';
 import type { Random } from '../random.ts';
 import { Registry } from '../registry.ts';
@@ -15,6 +24,7 @@ import { direct } from './exchanges/direct.ts';
 import { fanout } from './exchanges/fanout.ts';
 import { headers } from './exchanges/headers.ts';
 import { topic } from './exchanges/topic.ts';
+import { routeView } from './explaining.ts';
 import { MemoryGauge } from './memory-gauge.ts';
 import { classic } from './queues/classic.ts';
 import { quorum } from './queues/quorum.ts';
@@ -41,6 +51,7 @@ export class EmbeddedEngine implements Engine {
     vhosts: () => [...this.#vhosts.keys()],
     totals: () => this.#totals(),
     queues: (vhost) => this.#queues(vhost),
+    route: (vhost, address) => this.#routeOf(vhost, address),
   };
   readonly #options: EmbeddedOptions;
   readonly #memory: MemoryGauge;
@@ -133,6 +144,12 @@ export class EmbeddedEngine implements Engine {
     const counted = { exchanges, queues, bindings, consumers, ready, unacknowledged };
     const { size: vhosts } = this.#vhosts;
     return { ...counted, vhosts, sessions: this.#sessions.size, bytes: this.#memory.bytes };
+  }
+
+  #routeOf(name: string, address: Address): RouteView {
+    const vhost = this.#vhosts.get(name);
+    if (vhost === undefined) throw new BrokerError('not-found', `vhost ${name} not found`);
+    return routeView(vhost.topology, address, this.#options.limits.explainBindingsMax);
   }
 
   *#queues(name: string): Iterable<QueueView> {
