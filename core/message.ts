@@ -89,6 +89,8 @@ export interface Trail {
   readonly deaths: readonly Death[];
   /** Names of publisher's headers that receivers must not see (AMQP's BCC). */
   readonly hidden: readonly string[];
+  /** Its place in the stream that it was read from. */
+  readonly offset?: number;
 }
 
 /**
@@ -118,6 +120,9 @@ interface Encoding {
   readonly bytes: Buffer;
   readonly next: Encoding | null;
 }
+
+/** RabbitMQ's header, and consumer argument, for a place in a stream. */
+export const STREAM_OFFSET_HEADER = 'x-stream-offset';
 
 /** Fixed cost that a message is charged beside its bytes when memory is accounted for. */
 const OVERHEAD_BYTES = 256;
@@ -263,6 +268,14 @@ export class Message {
     );
   }
 
+  /** The message as a stream hands it out: with its place there. */
+  streamed(offset: number): Message {
+    const { native, body, exchange, routingKey, expiresAt, retain, copies } = this;
+    const hidden = [...(this.trail?.hidden ?? []), STREAM_OFFSET_HEADER];
+    const trail = { deaths: [], ...this.trail, hidden, offset };
+    return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, trail);
+  }
+
   #copy(size: number): Message {
     const copy = Buffer.allocUnsafeSlow(size);
     copy.set(this.native, 0);
@@ -336,6 +349,9 @@ function annotated(properties: Properties, trail: Trail | null): Properties {
       added.push([`x-${which}-death-exchange`, death.exchange]);
     }
     for (const [name] of added) replaced.add(name);
+  }
+  if (trail.offset !== undefined) {
+    added.push([STREAM_OFFSET_HEADER, new Typed('l', BigInt(trail.offset))]);
   }
   const kept = properties.headers.filter(([name]) => !replaced.has(name));
   return { ...properties, headers: [...kept, ...added] };

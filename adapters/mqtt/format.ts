@@ -122,7 +122,9 @@ export class MqttFormat implements Format {
     if (trail === null) return native;
     const writer = new PropertyWriter();
     for (const [name, value] of toStrings(
-      message.properties.headers.filter(([name]) => /^x-(death|(first|last)-death-.+)$/.test(name)),
+      message.properties.headers.filter(([name]) =>
+        /^x-(death|(first|last)-death-.+|stream-offset)$/.test(name),
+      ),
     )) {
       writer.user(name, value);
     }

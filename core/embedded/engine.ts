@@ -29,6 +29,7 @@ import { MemoryGauge } from './memory-gauge.ts';
 import { classic } from './queues/classic.ts';
 import { quorum } from './queues/quorum.ts';
 import { session } from './queues/session.ts';
+import { stream } from './queues/stream.ts';
 import { EmbeddedSession } from './session.ts';
 import type { ExchangeType, QueueType } from './types.ts';
 import { VirtualHost } from './vhost.ts';
@@ -61,7 +62,12 @@ export class EmbeddedEngine implements Engine {
     topic,
     headers,
   ]);
-  readonly #queueTypes = new Registry<QueueType>('queue type', [classic, quorum, session]);
+  readonly #queueTypes = new Registry<QueueType>('queue type', [
+    classic,
+    quorum,
+    session,
+    stream,
+  ]);
   readonly #vhosts = new Map<string, VirtualHost>();
   readonly #sessions = new Set<EmbeddedSession>();
 

@@ -105,6 +105,15 @@ export class JournalQueueLog implements QueueLog, Target {
     return { messages, unreadable };
   }
 
+  *sizes(after: number): Iterable<readonly [number, number]> {
+    const found: [number, number][] = [];
+    this.index.walk(after, (position, { length }) => found.push([position, length]) > 0);
+    yield* found;
+    for (const [position, { message }] of this.#open) {
+      if (position > after) yield [position, message.size];
+    }
+  }
+
   truncate(after: number): number {
     const positions: number[] = [...this.#open.keys()].filter((position) => position > after);
     this.index.walk(after, (position) => positions.push(position) > 0);

@@ -146,6 +146,12 @@ export class LateLog implements QueueLog {
     return { messages: found, unreadable: 0 };
   }
 
+  *sizes(after: number): Iterable<readonly [number, number]> {
+    for (const [position, { message }] of this.#now) {
+      if (position > after) yield [position, message.size];
+    }
+  }
+
   truncate(after: number): number {
     const removed = [...this.#now.keys()].filter((position) => position > after);
     for (const position of removed) this.#now.delete(position);

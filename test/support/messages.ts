@@ -28,6 +28,7 @@ export interface MessageParts {
   readonly durable?: boolean;
   readonly priority?: number;
   readonly expiresAt?: number;
+  readonly receivedAt?: number;
   readonly retain?: boolean;
   readonly copies?: readonly string[];
   readonly headers?: Readonly<Record<string, string>>;
@@ -45,7 +46,7 @@ export function message(parts: MessageParts): Message {
     parts.durable ?? false,
     parts.priority ?? 0,
     parts.expiresAt ?? 0,
-    0,
+    parts.receivedAt ?? 0,
     parts.retain ?? false,
     parts.copies ?? null,
   );

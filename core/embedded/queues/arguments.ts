@@ -62,7 +62,7 @@ export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
   };
 }
 
-class ArgumentReader {
+export class ArgumentReader {
   readonly #spec: QueueSpec;
   readonly #vhost: string;
 

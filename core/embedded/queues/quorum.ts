@@ -23,7 +23,8 @@ export const quorum: QueueType = {
   },
 };
 
-function requireDurable(spec: QueueSpec, vhost: string): void {
+/** Throws for what neither a quorum queue nor a stream can be. */
+export function requireDurable(spec: QueueSpec, vhost: string): void {
   const wrong = !spec.durable
     ? 'non-durable'
     : spec.exclusive

@@ -1,0 +1,351 @@
+/**
+ * The stream: a log that is appended to and read from any place, by any number of readers, as often
+ * as they like. Reading removes nothing; retention does, oldest first.
+ *
+ *     first kept              committed            last
+ *     ▼                       ▼                    ▼
+ *     0 1 2 … 117 118 … 4011 4012 … 5820 5821 … 5830     offset = position in the log − 1
+ *       (gone)        ▲ a reader         (not safe yet: nobody gets it)
+ *
+ * An acknowledgement gives its reader credit and nothing else, whatever its outcome. Every message
+ * is kept across a restart, durable or not, as RabbitMQ's streams have it.
+ */
+import type { Consumer, ConsumeSpec, Pulled, QueueSpec } from '../../engine.ts';
+import { BrokerError } from '../../errors.ts';
+import { Message, STREAM_OFFSET_HEADER } from '../../message.ts';
+import type { Owner } from '../owner.ts';
+import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } from '../types.ts';
+import { KNOWN_ARGUMENTS } from './arguments.ts';
+import { Entry, EntryState, type Home } from './entry.ts';
+import { Member } from './member.ts';
+import { requireDurable } from './quorum.ts';
+import { MemoryStreamLog, type StreamLog } from './stream-log.ts';
+import { type StreamStart, streamStart } from './stream-offset.ts';
+import { StreamReader } from './stream-reader.ts';
+import { RETENTION_ARGUMENTS, retentionOptions, StreamRetention } from './stream-retention.ts';
+
+const ACCEPTED: readonly string[] = [
+  'x-queue-type',
+  ...RETENTION_ARGUMENTS,
+  // How many nodes hold it, and which one leads, has only one answer here.
+  'x-initial-cluster-size',
+  'x-queue-leader-locator',
+];
+
+/** Messages that one turn removes of what retention gave up. */
+const REMOVED_MAX = 4096;
+
+export const stream: QueueType = {
+  name: 'stream',
+  accepts: ACCEPTED,
+  create: (spec, context) => {
+    requireDurable(spec, context.vhost);
+    requireKnown(spec, context.vhost);
+    return new StreamQueue(spec, context);
+  },
+};
+
+class StreamQueue implements Queue, Home {
+  readonly spec: QueueSpec;
+  readonly type = 'stream';
+  readonly tracksBindings = false;
+  /** Readers go at their own pace, from the disk. */
+  readonly slow = false;
+  mark = 0;
+  markIndex = 0;
+  readonly #context: QueueContext;
+  /** Set where messages are in memory only. */
+  readonly #memoryLog: MemoryStreamLog | null;
+  readonly #log: StreamLog;
+  readonly #retention: StreamRetention;
+  readonly #readers = new Map<Member, StreamReader>();
+  /** The oldest position that is kept, and the oldest that is still in the log. */
+  #first: number;
+  #removed: number;
+  #removing = false;
+  /** Safe up to here. */
+  #committed: number;
+  #lent = 0;
+  #serving = false;
+  #scheduled = false;
+  #closed = false;
+
+  constructor(spec: QueueSpec, context: QueueContext) {
+    this.spec = spec;
+    this.#context = context;
+    this.#retention = new StreamRetention(retentionOptions(spec, context.vhost));
+    this.#memoryLog = context.log === null ? new MemoryStreamLog(context.memory) : null;
+    this.#log = context.log ?? this.#memoryLog ?? new MemoryStreamLog(context.memory);
+    this.#committed = this.#log.last;
+    this.#first = this.#log.last + 1;
+    for (const [position, bytes] of this.#log.sizes(0)) {
+      this.#first = Math.min(this.#first, position);
+      this.#retention.added(position, bytes);
+    }
+    this.#removed = this.#first;
+    this.#retain();
+  }
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  get ready(): number {
+    return Math.max(0, this.#log.count - (this.#first - this.#removed));
+  }
+
+  get unacknowledged(): number {
+    return this.#lent;
+  }
+
+  get consumers(): number {
+    return [...this.#readers.keys()].filter((member) => !member.isCancelled).length;
+  }
+
+  get bytes(): number {
+    return this.#memoryLog?.bytes ?? 0;
+  }
+
+  publish(message: Message, receipt: Receipt | null): Taken {
+    if (this.#closed) return Taken.DROPPED;
+    const position = this.#log.last + 1;
+    this.#log.append(position, kept(message.own()));
+    if (this.#retention.added(position, message.size)) this.#retain();
+    if (this.#memoryLog !== null) {
+      this.#committed = position;
+      this.#serve(this.#readers.values());
+      return Taken.DONE;
+    }
+    this.#log.flush(() => {
+      this.#commit(position);
+      receipt?.safe();
+    });
+    return receipt === null ? Taken.DONE : Taken.PENDING;
+  }
+
+  consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Member {
+    if (!spec.credits.some((credit) => credit.limit > 0)) {
+      const reason = `consumer prefetch count is not set for ${this.#described}`;
+      throw new BrokerError('precondition-failed', reason);
+    }
+    if (!spec.acknowledge) {
+      const reason = `automatic acknowledgement not supported by ${this.#described}`;
+      throw new BrokerError('not-implemented', reason);
+    }
+    const start = streamStart(spec.arguments.get(STREAM_OFFSET_HEADER), this.#context.clock.now());
+    if (start === null) {
+      const reason = `failed consuming from ${this.#described}: invalid '${STREAM_OFFSET_HEADER}'`;
+      throw new BrokerError('precondition-failed', reason);
+    }
+    const member = new Member(spec, consumer, owner, {
+      resumed: () => this.#serve(this.#readers.values()),
+      cancelled: (gone) => {
+        if (gone.idle) this.#readers.delete(gone);
+      },
+    });
+    const next = this.#position(start);
+    const wake = (): void => this.#serve([reader]);
+    const reader: StreamReader = new StreamReader(member, this.#log, next, wake);
+    this.#readers.set(member, reader);
+    this.#serve([reader]);
+    return member;
+  }
+
+  get(): Pulled | null {
+    throw new BrokerError('not-implemented', `basic.get not supported by ${this.#described}`);
+  }
+
+  touch(): void {}
+
+  purge(): number {
+    throw new BrokerError('not-implemented', `queue.purge not supported by ${this.#described}`);
+  }
+
+  /** Credit for the next one: the message stays where it is. */
+  settle(entry: Entry): void {
+    const { member } = entry;
+    if (entry.state !== EntryState.LENT || member === null) return;
+    this.#unlend(entry, member);
+    const reader = this.#readers.get(member);
+    if (member.isCancelled && member.idle) this.#readers.delete(member);
+    member.giveCredit();
+    if (reader !== undefined) this.#serve([reader]);
+  }
+
+  leave(owner: Owner): void {
+    for (const member of this.#readers.keys()) if (member.owner === owner) member.pause();
+  }
+
+  release(owner: Owner): void {
+    for (const member of [...this.#readers.keys()]) {
+      if (member.owner !== owner) continue;
+      this.#readers.delete(member);
+      for (const entry of member.held()) {
+        this.#unlend(entry, member);
+        member.giveCredit();
+      }
+    }
+  }
+
+  close(deleting: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const readers = [...this.#readers.keys()];
+    this.#readers.clear();
+    if (deleting || this.#memoryLog !== null) this.#log.drop();
+    if (!deleting) return;
+    for (const { consumer, isCancelled } of readers) {
+      const reason = `queue '${this.name}' in vhost '${this.#context.vhost}' was deleted`;
+      if (!isCancelled) consumer.cancelled(new BrokerError('not-found', reason));
+    }
+  }
+
+  get #described(): string {
+    return `stream queue '${this.name}' in vhost '${this.#context.vhost}'`;
+  }
+
+  /** Where a reader begins. */
+  #position(start: StreamStart): number {
+    switch (start.kind) {
+      case 'first':
+        return this.#first;
+      case 'last':
+        return Math.max(this.#first, this.#committed);
+      case 'next':
+        return this.#committed + 1;
+      case 'offset':
+        return Math.max(this.#first, start.offset + 1);
+      case 'time':
+        return this.#since(start.time);
+    }
+  }
+
+  /** The first message that was taken at `time` or later; times grow with positions. */
+  #since(time: number): number {
+    let [low, high] = [this.#first, this.#committed + 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.#receivedAt(middle) < time) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** When the message at a position, or the next that can be read, was taken. */
+  #receivedAt(position: number): number {
+    const [logged] = this.#log.read(position - 1, 1, 1).messages;
+    return logged?.message.receivedAt ?? this.#context.clock.now();
+  }
+
+  #commit(position: number): void {
+    if (position <= this.#committed) return;
+    this.#committed = position;
+    if (this.#readers.size > 0) this.#serveSoon();
+  }
+
+  /** One pass for all that one sync made safe. */
+  #serveSoon(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#context.clock.soon(() => {
+      this.#scheduled = false;
+      this.#serve(this.#readers.values());
+    });
+  }
+
+  /**
+   * Hands out what there is. Never within itself: what a consumer sets free by publishing, or by
+   * settling, while it is delivered to comes in another turn.
+   */
+  #serve(readers: Iterable<StreamReader>): void {
+    if (this.#closed) return;
+    if (this.#serving) {
+      this.#serveSoon();
+      return;
+    }
+    this.#serving = true;
+    let more = false;
+    try {
+      for (const reader of [...readers]) more = this.#handOut(reader) || more;
+    } finally {
+      this.#serving = false;
+    }
+    if (more) this.#serveSoon();
+  }
+
+  /** Returns whether there is more than one turn's share. */
+  #handOut(reader: StreamReader): boolean {
+    const { member } = reader;
+    for (let left = this.#context.limits.dispatchBatchMax; reader.ready; left--) {
+      if (left === 0) return true;
+      const logged = reader.take(this.#first, this.#committed);
+      if (logged === null) return false;
+      const { position } = logged;
+      const message = logged.message.streamed(position - 1);
+      const entry = new Entry(message, this, position, 0, null, 0, 0);
+      entry.state = EntryState.LENT;
+      this.#lent++;
+      member.hold(entry);
+      member.consumer.deliver(entry);
+      if (this.#closed) return false;
+    }
+    return false;
+  }
+
+  #unlend(entry: Entry, member: Member): void {
+    entry.state = EntryState.GONE;
+    member.drop(entry);
+    this.#lent--;
+  }
+
+  /** Gives up what is not to be kept any more. */
+  #retain(): void {
+    const now = this.#context.clock.now();
+    const gone = this.#retention.expired(now, (position) => this.#receivedAt(position));
+    this.#first = Math.max(this.#first, gone + 1);
+    this.#removeSoon();
+  }
+
+  /** A segment may have millions: they are removed a share a turn. */
+  #removeSoon(): void {
+    if (this.#removing || this.#removed >= this.#first) return;
+    this.#removing = true;
+    this.#context.clock.soon(() => {
+      this.#removing = false;
+      if (this.#closed) return;
+      const end = Math.min(this.#first, this.#removed + REMOVED_MAX);
+      for (; this.#removed < end; this.#removed++) this.#log.remove(this.#removed);
+      this.#removeSoon();
+    });
+  }
+}
+
+/** Streams keep everything: a message that is not durable is stored as one that is. */
+function kept(message: Message): Message {
+  if (message.durable) return message;
+  const { format, native, body, exchange, routingKey, priority, expiresAt, receivedAt } = message;
+  const { retain, copies, trail } = message;
+  return new Message(
+    format,
+    native,
+    body,
+    exchange,
+    routingKey,
+    true,
+    priority,
+    expiresAt,
+    receivedAt,
+    retain,
+    copies,
+    trail,
+  );
+}
+
+/** What means something for other queues, but nothing for a stream, is refused. */
+function requireKnown(spec: QueueSpec, vhost: string): void {
+  for (const name of KNOWN_ARGUMENTS) {
+    if (!spec.arguments.has(name) || ACCEPTED.includes(name)) continue;
+    const reason = `invalid arg '${name}' for queue '${spec.name}' in vhost '${vhost}' of queue type stream`;
+    throw new BrokerError('precondition-failed', reason);
+  }
+}
