@@ -107,7 +107,7 @@ async function login({ user, password, ...target }: Target): Promise<RawClient> 
     ),
   );
   await reply(client, 10, 30);
-  client.send(method(10, 31, u16(0), [0, 2, 0, 0], u16(0)).fill(0, 1, 3));
+  client.send(method(10, 31, u16(2047), [0, 2, 0, 0], u16(0)).fill(0, 1, 3));
   client.send(method(10, 40, short('/'), short(''), [0]).fill(0, 1, 3));
   await reply(client, 10, 41);
   client.send(method(20, 10, short('')));

@@ -32,7 +32,7 @@ export const stomp: BenchProtocol = {
         const id = frame.slice(frame.indexOf(ACK) + ACK.length);
         acks += `ACK\nid:${id.slice(0, id.indexOf('\n'))}\n\n\0`;
       }
-      if (acks !== '') socket.write(acks);
+      if (acks !== '') client.send(acks);
     };
     const socket = stream(client, (chunk) => {
       // Bodies are text without NUL, so every one of them ends a frame.
