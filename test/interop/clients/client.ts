@@ -73,20 +73,26 @@ export type Connect = (target: Target) => Promise<Client>;
 /** How long something that must arrive may take before the test says that it did not. */
 const PATIENCE_MS = 8000;
 
+interface Waiting {
+  readonly wanted: (message: Received) => boolean;
+  readonly take: (message: Received) => void;
+}
+
 /** Messages in order of arrival, each taken once. */
 export class Inbox {
   readonly #name: string;
   readonly #arrived: Received[] = [];
-  #waiting: ((message: Received) => void)[] = [];
+  #waiting: Waiting[] = [];
 
   constructor(name: string) {
     this.#name = name;
   }
 
   push(message: Received): void {
-    const waiting = this.#waiting.shift();
+    const index = this.#waiting.findIndex(({ wanted }) => wanted(message));
+    const [waiting] = index < 0 ? [] : this.#waiting.splice(index, 1);
     if (waiting === undefined) this.#arrived.push(message);
-    else waiting(message);
+    else waiting.take(message);
   }
 
   get waiting(): number {
@@ -94,7 +100,13 @@ export class Inbox {
   }
 
   next(): Promise<Received> {
-    const message = this.#arrived.shift();
+    return this.find(() => true);
+  }
+
+  /** The first one that satisfies `wanted`; others are left for whoever wants them. */
+  find(wanted: (message: Received) => boolean): Promise<Received> {
+    const index = this.#arrived.findIndex(wanted);
+    const [message] = index < 0 ? [] : this.#arrived.splice(index, 1);
     if (message !== undefined) return Promise.resolve(message);
     return new Promise((resolve, reject) => {
       const take = (taken: Received): void => {
@@ -102,19 +114,11 @@ export class Inbox {
         resolve(taken);
       };
       const timer = setTimeout(() => {
-        this.#waiting = this.#waiting.filter((other) => other !== take);
+        this.#waiting = this.#waiting.filter((other) => other.take !== take);
         reject(new Error(`nothing arrived at ${this.#name} within ${PATIENCE_MS} ms`));
       }, PATIENCE_MS);
-      this.#waiting.push(take);
+      this.#waiting.push({ wanted, take });
     });
-  }
-
-  /** The next one that satisfies `wanted`; others before it are dropped. */
-  async find(wanted: (message: Received) => boolean): Promise<Received> {
-    for (;;) {
-      const message = await this.next();
-      if (wanted(message)) return message;
-    }
   }
 }
 
