@@ -37,6 +37,10 @@ export const DEFAULT_LIMITS = {
   explainBindingsMax: 1000,
   /** Last values that one exchange keeps. */
   retainedMax: 1_000_000,
+  /** Messages that one `x-recent-history` exchange remembers, in bytes: older ones are forgotten. */
+  historyBytesMax: 64 * 1024 * 1024,
+  /** Delayed messages that wait in one exchange: more are refused. */
+  delayedMax: 10_000_000,
   /** Nesting of header tables and arrays. */
   headerDepthMax: 64,
   /** Queue, exchange and user names, in bytes of UTF-8. */
@@ -103,6 +107,14 @@ export const DEFAULT_LIMITS = {
   xmppNodesMax: 100_000,
   /** Subscribers of one pubsub node. */
   xmppNodeSubscribersMax: 10_000,
+  /** Messages that the archive of one XMPP user or room keeps; the oldest go. */
+  xmppArchiveMessagesMax: 5000,
+  /** Addresses that one XMPP user blocks. */
+  xmppBlockedMax: 1000,
+  /** Personal nodes (XEP-0163) of one XMPP user. */
+  xmppPersonalNodesMax: 200,
+  /** Items in the personal nodes of one XMPP user together, in bytes. */
+  xmppPersonalBytesMax: 2 * 1024 * 1024,
 } as const satisfies Record<string, number>;
 
 export type Limits = { readonly [Name in keyof typeof DEFAULT_LIMITS]: number };

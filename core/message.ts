@@ -91,7 +91,18 @@ export interface Trail {
   readonly hidden: readonly string[];
   /** Its place in the stream that it was read from. */
   readonly offset?: number;
+  /** It is to wait before it is routed, or did. */
+  readonly delay?: Delay;
 }
+
+export interface Delay {
+  readonly ms: number;
+  /** When it has waited long enough, in milliseconds since the Unix epoch. */
+  readonly until: number;
+}
+
+/** The header that asks an `x-delayed-message` exchange for a delay, in milliseconds. */
+export const DELAY_HEADER = 'x-delay';
 
 /**
  * How one protocol writes a message's properties. One instance per protocol for the whole process.
@@ -268,6 +279,29 @@ export class Message {
     );
   }
 
+  /** The same message, to be routed only when `delay` is over. */
+  postponed(delay: Delay): Message {
+    const { exchange, routingKey, expiresAt, retain, copies } = this;
+    const trail = { deaths: [], hidden: [], ...this.trail, delay };
+    const { native, body } = this;
+    return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, trail);
+  }
+
+  /**
+   * A postponed message when its time has come: its life begins now. `asked` by its publisher's
+   * header it remembers the delay, as receivers see that header negated.
+   */
+  due(asked: boolean): Message {
+    const { trail } = this;
+    if (trail?.delay === undefined) return this;
+    const { delay, ...before } = trail;
+    const bare = before.deaths.length === 0 && before.hidden.length === 0;
+    const { native, body, exchange, routingKey, retain, copies } = this;
+    const expiresAt = this.expiresAt === 0 ? 0 : this.expiresAt + delay.ms;
+    const kept = asked ? trail : bare ? null : before;
+    return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, kept);
+  }
+
   /** The message as a stream hands it out: with its place there. */
   streamed(offset: number): Message {
     const { native, body, exchange, routingKey, expiresAt, retain, copies } = this;
@@ -353,7 +387,12 @@ function annotated(properties: Properties, trail: Trail | null): Properties {
   if (trail.offset !== undefined) {
     added.push([STREAM_OFFSET_HEADER, new Typed('l', BigInt(trail.offset))]);
   }
-  const kept = properties.headers.filter(([name]) => !replaced.has(name));
+  const kept = properties.headers
+    .filter(([name]) => !replaced.has(name))
+    .map(([name, value]): Headers[number] =>
+      // As RabbitMQ's plug-in has it: what was waited for is not waited for again.
+      name === DELAY_HEADER && trail.delay !== undefined ? [name, -trail.delay.ms] : [name, value],
+    );
   return { ...properties, headers: [...kept, ...added] };
 }
 

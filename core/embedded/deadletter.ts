@@ -26,6 +26,7 @@ export function buried(
           originalExpiration: originalExpiration(message),
         };
   return {
+    ...message.trail,
     deaths: [death, ...deaths.filter((other) => other !== former)],
     hidden: message.trail?.hidden ?? [],
   };

@@ -20,9 +20,14 @@ import type { Meter } from '../meter.ts';
 import type { Random } from '../random.ts';
 import { Registry } from '../registry.ts';
 import type { Store } from '../store.ts';
+import { consistentHash } from './exchanges/consistent-hash.ts';
+import { delayedMessage } from './exchanges/delayed-message.ts';
 import { direct } from './exchanges/direct.ts';
 import { fanout } from './exchanges/fanout.ts';
 import { headers } from './exchanges/headers.ts';
+import { modulusHash } from './exchanges/modulus-hash.ts';
+import { random } from './exchanges/random.ts';
+import { recentHistory } from './exchanges/recent-history.ts';
 import { topic } from './exchanges/topic.ts';
 import { routeView } from './explaining.ts';
 import { MemoryGauge } from './memory-gauge.ts';
@@ -61,13 +66,13 @@ export class EmbeddedEngine implements Engine {
     fanout,
     topic,
     headers,
+    consistentHash,
+    delayedMessage,
+    modulusHash,
+    random,
+    recentHistory,
   ]);
-  readonly #queueTypes = new Registry<QueueType>('queue type', [
-    classic,
-    quorum,
-    session,
-    stream,
-  ]);
+  readonly #queueTypes = new Registry<QueueType>('queue type', [classic, quorum, session, stream]);
   readonly #vhosts = new Map<string, VirtualHost>();
   readonly #sessions = new Set<EmbeddedSession>();
 
@@ -111,7 +116,7 @@ export class EmbeddedEngine implements Engine {
 
   async stop(): Promise<void> {
     for (const session of [...this.#sessions]) session.close();
-    for (const vhost of this.#vhosts.values()) vhost.topology.close();
+    for (const vhost of this.#vhosts.values()) vhost.close();
     await this.#options.store.close();
   }
 

@@ -51,6 +51,17 @@ export function requireSameQueue(
   requireSameArguments(where, names, current.arguments, asked.arguments);
 }
 
+/** An alternate exchange is named by a string. */
+export function requireAlternate({ name, arguments: values }: ExchangeSpec, vhost: string): void {
+  const alternate = values.get('alternate-exchange');
+  if (alternate === undefined || typeof alternate === 'string') return;
+  const type = TYPE_NAMES[letterOf(alternate)] ?? 'unknown';
+  throw new BrokerError(
+    'precondition-failed',
+    `invalid type '${type}' for arg 'alternate-exchange' in exchange '${name}' in vhost '${vhost}'`,
+  );
+}
+
 /** What is said to whom an exclusive queue is not theirs. */
 export function lockedQueue(name: string, vhost: string): BrokerError {
   return new BrokerError(

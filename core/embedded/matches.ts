@@ -1,14 +1,14 @@
 import type { BindingSpec } from '../engine.ts';
 import type { Binding } from './binding.ts';
 import type { Exchange } from './exchange.ts';
-import type { Queue } from './types.ts';
+import type { Destination } from './types.ts';
 
 /**
  * Where one publish goes. Reused from publish to publish: a stamp on each queue and exchange tells
  * what was met already, so that nothing is cleared and nothing allocated.
  */
 export class Matches {
-  readonly queues: Queue[] = [];
+  readonly queues: Destination[] = [];
   /** Beside each queue that wants to know: the bindings that matched. */
   readonly bindings: (readonly BindingSpec[] | null)[] = [];
   /** Exchanges still to be passed through. */
@@ -31,7 +31,7 @@ export class Matches {
     else if (binding.exchange !== null) this.addExchange(binding.exchange);
   }
 
-  addQueue(queue: Queue, binding: Binding | null): void {
+  addQueue(queue: Destination, binding: Binding | null): void {
     this.hits++;
     if (queue.mark !== this.#stamp) {
       queue.mark = this.#stamp;

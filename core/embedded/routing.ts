@@ -14,12 +14,14 @@ import type { Log } from '../log.ts';
 import type { Death, Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
 import type { Store } from '../store.ts';
+import type { Binding } from './binding.ts';
 import { buried, cycles } from './deadletter.ts';
 import type { Exchange } from './exchange.ts';
 import { Matches } from './matches.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Topology } from './topology.ts';
 import { type Queue, type Receipt, Taken } from './types.ts';
+import { WaitingRoom } from './waiting-room.ts';
 
 /** What one entry in a queue counts in memory beside the message's bytes. */
 const ENTRY_BYTES = 128;
@@ -49,10 +51,33 @@ export class Routing {
   #stamp = 0;
   readonly #burials: Burial[] = [];
   #burying = false;
+  /** Messages that their publishers want routed later, whatever the exchange. */
+  readonly #room: WaitingRoom;
 
   constructor(context: RoutingContext, topology: Topology) {
     this.#context = context;
     this.#topology = topology;
+    this.#room = this.waitingRoom('', true, (message) => this.#resume(message.due(false)));
+  }
+
+  /** Where messages wait for their time; on disk where it is `durable`. */
+  waitingRoom(name: string, durable: boolean, release: (message: Message) => void): WaitingRoom {
+    const { vhost, clock, memory, store, limits } = this.#context;
+    return new WaitingRoom({
+      name,
+      clock,
+      memory,
+      // No queue's log has such a name.
+      log: durable ? store.queue(`${vhost}\0\0delayed\0${name}`) : null,
+      most: limits.delayedMax,
+      batch: limits.dispatchBatchMax,
+      release,
+    });
+  }
+
+  /** Stops what is under way on its own. */
+  close(): void {
+    this.#room.close(false);
   }
 
   /**
@@ -87,8 +112,10 @@ export class Routing {
   /** Returns whether a queue that it went to wants its publishers slowed. */
   publish(message: Message, tag: number, mandatory: boolean, events: PublisherEvents): boolean {
     const exchange = this.source(message);
+    const later = message.trail?.delay?.until ?? 0;
+    if (later > this.#context.clock.now()) return this.#postpone(message, tag, events);
     const told = message.retain ? this.#retain(exchange, message, events) : events;
-    const matches = this.#route(exchange, message);
+    const matches = this.#route(exchange, message, true);
     if (matches.queueCount === 0) {
       this.#unroutable(message, tag, mandatory, told);
       return false;
@@ -109,15 +136,40 @@ export class Routing {
     this.#burying = false;
   }
 
+  /** Goes on, from the exchange that a message waited in. */
+  resume(message: Message, exchange: Exchange): void {
+    const matches = this.#route(exchange, message, true);
+    if (matches.queueCount === 0) this.#unroutable(message, 0, false, NOBODY);
+    else this.#enqueue(message, matches, 0, NOBODY);
+  }
+
+  /** Sends what an exchange remembers along a new binding. */
+  replay(messages: readonly Message[], binding: Binding, exchange: Exchange): void {
+    for (const message of messages) {
+      const matches = this.#begin(exchange);
+      matches.add(binding);
+      this.#follow(matches, message, true);
+      if (matches.queueCount > 0) this.#enqueue(message, matches, 0, NOBODY);
+    }
+  }
+
   /** Which bindings of a queue a message matches by the address that it came by. */
   bindingsOf(message: Message, queue: Queue): readonly BindingSpec[] | null {
     const exchange = this.#topology.findExchange(message.exchange);
     if (exchange === undefined) return null;
-    const matches = this.#route(exchange, message);
+    const matches = this.#route(exchange, message, false);
     return queue.mark === this.#stamp ? (matches.bindings[queue.markIndex] ?? null) : null;
   }
 
-  #route(exchange: Exchange, message: Message): Matches {
+  /** `now`: the message comes by, it is not only asked where it went. */
+  #route(exchange: Exchange, message: Message, now: boolean): Matches {
+    const matches = this.#begin(exchange);
+    this.#pass(exchange, message, matches, now);
+    this.#follow(matches, message, now);
+    return matches;
+  }
+
+  #begin(exchange: Exchange): Matches {
     let matches = this.#levels[this.#depth];
     if (matches === undefined) {
       matches = new Matches();
@@ -126,16 +178,42 @@ export class Routing {
     const stamp = ++this.#stamp;
     matches.begin(stamp);
     exchange.mark = stamp;
-    let current = exchange;
-    for (let passed = 0; ; passed++) {
-      const found = current.route(message, message.routingKey, matches);
-      if (!found && current.alternate !== null) {
-        const alternate = this.#topology.findExchange(current.alternate);
-        if (alternate !== undefined) matches.addExchange(alternate);
-      }
+    return matches;
+  }
+
+  /** Through every exchange that was reached, which may reach more. */
+  #follow(matches: Matches, message: Message, now: boolean): void {
+    for (let passed = 0; passed < matches.pendingCount; passed++) {
       const next = matches.pending[passed];
-      if (passed >= matches.pendingCount || next === undefined) return matches;
-      current = next;
+      if (next !== undefined) this.#pass(next, message, matches, now);
+    }
+  }
+
+  #pass(exchange: Exchange, message: Message, matches: Matches, now: boolean): void {
+    const found = exchange.route(message, message.routingKey, matches);
+    if (now) exchange.router.passed?.(message);
+    if (found || exchange.alternate === null) return;
+    const alternate = this.#topology.findExchange(exchange.alternate);
+    if (alternate !== undefined) matches.addExchange(alternate);
+  }
+
+  #postpone(message: Message, tag: number, events: PublisherEvents): boolean {
+    const pending = tag > 0 ? new Pending(tag, events) : null;
+    pending?.expect();
+    const taken = this.#room.publish(message, pending, null, ENTRY_BYTES + message.size);
+    if (taken !== Taken.PENDING) pending?.answered(taken);
+    pending?.routed();
+    return false;
+  }
+
+  /** Publishes what has waited, if there is still an exchange that takes it. */
+  #resume(message: Message): void {
+    try {
+      this.publish(message, 0, false, NOBODY);
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      const { vhost, log } = this.#context;
+      log.warn({ vhost, reason: error.message }, 'a delayed message is dropped');
     }
   }
 
@@ -195,7 +273,7 @@ export class Routing {
     const routingKey = typeof key === 'string' ? key : message.routingKey;
     const copies = typeof key === 'string' ? null : message.copies;
     const risen = message.rerouted(exchange.spec.name, routingKey, copies, trail);
-    const matches = this.#route(exchange, risen);
+    const matches = this.#route(exchange, risen, true);
     let count = 0;
     for (let i = 0; i < matches.queueCount; i++) {
       const target = matches.queues[i];

@@ -7,14 +7,13 @@ import type { BindingSpec, ExchangeSpec, QueueSpec } from '../engine.ts';
 import { NO_ARGUMENTS } from '../engine.ts';
 import { fromStrings, toStrings } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
-import type { Limits } from '../limits.ts';
 import type { HeaderTable } from '../message.ts';
 import type { Registry } from '../registry.ts';
 import type { Definitions } from '../store.ts';
 import { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
 import type { Retained } from './retained.ts';
-import type { ExchangeType, Queue } from './types.ts';
+import type { ExchangeType, Queue, RouterContext } from './types.ts';
 
 /** Exchanges that every vhost has (RabbitMQ's, and the one that JIDs are keys of). */
 const PREDECLARED: readonly (readonly [name: string, type: string, internal: boolean])[] = [
@@ -31,7 +30,7 @@ export interface TopologyContext {
   readonly vhost: string;
   readonly definitions: Definitions;
   readonly exchangeTypes: Registry<ExchangeType>;
-  readonly limits: Limits;
+  readonly routers: RouterContext;
   /** Makes the queue object of a spec, its log recovered. */
   makeQueue(spec: QueueSpec): Queue;
   /** Makes the last values of an exchange, recovered. */
@@ -101,13 +100,14 @@ export class Topology {
     if (type === undefined) {
       throw new BrokerError('precondition-failed', `unknown exchange type '${spec.type}'`);
     }
-    this.#exchanges.set(spec.name, new Exchange(spec, type.create(spec, this.#context.limits)));
+    this.#exchanges.set(spec.name, new Exchange(spec, type.create(spec, this.#context.routers)));
     if (spec.durable) this.#write('exchange', spec.name, spec);
   }
 
   removeExchange(exchange: Exchange): void {
     this.#exchanges.delete(exchange.spec.name);
     this.retained(exchange).clear();
+    exchange.router.close?.(true);
     this.#context.definitions.delete('exchange', this.#key(exchange.spec.name));
     for (const binding of [...exchange.bindings.values(), ...exchange.incoming]) {
       this.#removeBinding(binding);
@@ -128,12 +128,13 @@ export class Topology {
     this.#incoming.delete(queue);
   }
 
-  addBinding(spec: BindingSpec): void {
+  /** Returns the binding, or null where it was there already. */
+  addBinding(spec: BindingSpec): Binding | null {
     const source = this.exchange(spec.source);
     const exchange = spec.toExchange ? this.exchange(spec.destination) : null;
     const queue = spec.toExchange ? null : this.queue(spec.destination);
     const key = bindingKey(spec);
-    if (source.bindings.has(key)) return;
+    if (source.bindings.has(key)) return null;
     const binding = new Binding(spec, queue, exchange);
     source.router.add(binding);
     source.bindings.set(key, binding);
@@ -147,6 +148,7 @@ export class Topology {
       queue === null ? exchange?.spec.durable : queue.spec.durable && !queue.spec.exclusive;
     if (kept === true && source.spec.durable)
       this.#write('binding', `${spec.source}\0${key}`, spec);
+    return binding;
   }
 
   /** Does nothing where it is not bound; both ends must exist. */
@@ -173,6 +175,7 @@ export class Topology {
 
   /** Stops every queue without deleting anything. */
   close(): void {
+    for (const exchange of this.#exchanges.values()) exchange.router.close?.(false);
     for (const queue of this.#queues.values()) queue.close(false);
   }
 

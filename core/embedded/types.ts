@@ -13,6 +13,8 @@ import type {
 import type { Limits } from '../limits.ts';
 import type { Death, Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
+import type { Random } from '../random.ts';
+import type { Registry } from '../registry.ts';
 import type { QueueLog } from '../store.ts';
 import type { Binding } from './binding.ts';
 import type { Matches } from './matches.ts';
@@ -22,7 +24,17 @@ import type { Owner } from './owner.ts';
 export interface ExchangeType {
   readonly name: string;
   /** Throws `precondition-failed` for arguments it cannot work with. */
-  create(spec: ExchangeSpec, limits: Limits): Router;
+  create(spec: ExchangeSpec, context: RouterContext): Router;
+}
+
+/** What an exchange's router is given by its vhost. */
+export interface RouterContext {
+  readonly limits: Limits;
+  readonly random: Random;
+  readonly memory: MemoryGauge;
+  readonly exchangeTypes: Registry<ExchangeType>;
+  /** Where messages wait that go on from the exchange when they are due. */
+  waitingRoom(spec: ExchangeSpec): WaitingPlace;
 }
 
 /** Owns one exchange's index of bindings, and nothing else. */
@@ -32,6 +44,12 @@ export interface Router {
   remove(binding: Binding): void;
   /** Calls `matches.add` for every binding that takes a message published under `routingKey`. */
   route(message: Message, routingKey: string, matches: Matches): void;
+  /** Messages that a new binding is to get first, oldest first. */
+  readonly history?: readonly Message[];
+  /** A message came by; after `route`, which may be asked again about one that came before. */
+  passed?(message: Message): void;
+  /** The exchange is deleted (`deleting`), or the engine stops. */
+  close?(deleting: boolean): void;
 }
 
 export interface QueueType {
@@ -76,9 +94,9 @@ export interface Receipt {
   safe(): void;
 }
 
-export interface Queue {
-  readonly spec: QueueSpec;
-  readonly type: string;
+/** Where a route ends. */
+export interface Destination {
+  readonly spec: { readonly name: string };
   /** Stamp of the last publish that matched, and its place there: cheap de-duplication. */
   mark: number;
   markIndex: number;
@@ -86,10 +104,6 @@ export interface Queue {
   readonly tracksBindings: boolean;
   /** Messages wait while a consumer's socket cannot take more: publishers are to be slowed. */
   readonly slow: boolean;
-  readonly ready: number;
-  readonly unacknowledged: number;
-  readonly consumers: number;
-  readonly bytes: number;
   /** `charge` is what the message counts in memory here. */
   publish(
     message: Message,
@@ -97,6 +111,23 @@ export interface Queue {
     bindings: readonly BindingSpec[] | null,
     charge: number,
   ): Taken;
+}
+
+/** A destination that keeps messages for a time, and then sends them on. */
+export interface WaitingPlace extends Destination {
+  /** Messages that wait. */
+  readonly length: number;
+  /** Nothing leaves any more; with `deleting` what waits is gone. */
+  close(deleting: boolean): void;
+}
+
+export interface Queue extends Destination {
+  readonly spec: QueueSpec;
+  readonly type: string;
+  readonly ready: number;
+  readonly unacknowledged: number;
+  readonly consumers: number;
+  readonly bytes: number;
   /** Throws `access-refused` where another consumes exclusively. */
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription;
   get(acknowledge: boolean, owner: Owner): Pulled | null;

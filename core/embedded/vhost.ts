@@ -21,7 +21,12 @@ import type { CoreCounters } from '../meter.ts';
 import { type Random, randomName } from '../random.ts';
 import type { Registry } from '../registry.ts';
 import type { Store } from '../store.ts';
-import { lockedQueue, requireSameExchange, requireSameQueue } from './equivalence.ts';
+import {
+  lockedQueue,
+  requireAlternate,
+  requireSameExchange,
+  requireSameQueue,
+} from './equivalence.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
 import { Retained } from './retained.ts';
@@ -56,7 +61,14 @@ export class VirtualHost {
       vhost: name,
       definitions: context.store.definitions,
       exchangeTypes: context.exchangeTypes,
-      limits: context.limits,
+      routers: {
+        ...context,
+        waitingRoom: ({ name: exchange, durable }) =>
+          this.routing.waitingRoom(exchange, durable, (message) => {
+            const target = this.topology.findExchange(exchange);
+            if (target !== undefined) this.routing.resume(message.due(true), target);
+          }),
+      },
       makeQueue: (spec) => this.#makeQueue(spec),
       makeRetained: (exchange) => {
         const { memory, limits, store } = context;
@@ -80,6 +92,7 @@ export class VirtualHost {
       return;
     }
     this.#checkName('exchange', spec.name, trusted);
+    requireAlternate(spec, this.name);
     this.topology.addExchange(spec);
   }
 
@@ -134,7 +147,11 @@ export class VirtualHost {
 
   bind(spec: BindingSpec, owner: Owner): void {
     this.#checkBinding(spec, owner);
-    this.topology.addBinding(spec);
+    const binding = this.topology.addBinding(spec);
+    if (binding === null) return;
+    const exchange = this.topology.exchange(spec.source);
+    const history = exchange.router.history ?? [];
+    if (history.length > 0) this.routing.replay(history, binding, exchange);
   }
 
   unbind(spec: BindingSpec, owner: Owner): void {
@@ -181,6 +198,12 @@ export class VirtualHost {
     owner.holding.clear();
     for (const queue of owner.exclusive) this.remove(queue);
     owner.exclusive.clear();
+  }
+
+  /** Stops everything without deleting anything. */
+  close(): void {
+    this.routing.close();
+    this.topology.close();
   }
 
   remove(queue: Queue): void {
@@ -241,8 +264,13 @@ export class VirtualHost {
     throw new BrokerError(
       'precondition-failed',
       `invalid arg 'x-queue-type' for queue '${spec.name}' in vhost '${this.name}': ` +
-        `unsupported type, expected one of ${this.#context.queueTypes.names().join(', ')}`,
+        `unsupported type, expected one of ${this.#offered().join(', ')}`,
     );
+  }
+
+  /** Queue types that users choose from. */
+  #offered(): string[] {
+    return this.#context.queueTypes.names().filter((name) => name !== 'session');
   }
 
   #checkBinding(spec: BindingSpec, owner: Owner): void {

@@ -15,7 +15,7 @@ import type { ExchangeType, Router } from '../types.ts';
 
 export const topic: ExchangeType = {
   name: 'topic',
-  create: (_spec, limits) => new TopicRouter(limits.routeCacheEntries),
+  create: (_spec, { limits }) => new TopicRouter(limits.routeCacheEntries),
 };
 
 interface Node {

@@ -11,7 +11,7 @@ import { MemoryDisk } from '../../support/memory-disk.ts';
 import { type MessageParts, message, PLAIN_FORMAT } from '../../support/messages.ts';
 import { consumeSpec, Inbox, Outbox } from '../../support/recorder.ts';
 import { createWorld, PEER, type World } from '../../support/world.ts';
-import { binding, engineContract, exchangeSpec, queueSpec } from '../engine-contract.ts';
+import { args, binding, engineContract, exchangeSpec, queueSpec } from '../engine-contract.ts';
 
 const KIB = 1024;
 
@@ -88,6 +88,41 @@ function bodiesIn(
 }
 
 const durable = { durable: true };
+
+describe('a delayed message', () => {
+  const type = args({ 'x-delayed-type': 'fanout' });
+  const delayed = exchangeSpec('late', 'x-delayed-message', { ...durable, arguments: type });
+
+  it('is confirmed when it is safe, and waits on in the next process', async () => {
+    const running = start();
+    await running.session.declareExchange(delayed, false);
+    await running.session.declareQueue(queueSpec('q', durable), false);
+    await running.session.bind(binding('late', 'q', ''));
+    const events: string[][] = [];
+    for (let n = 1; n <= 2000; n++) {
+      const headers = { 'x-delay': String(n % 2 === 0 ? 1000 : 9000) };
+      events.push(publish(running, { exchange: 'late', headers, body: String(n) }, n));
+    }
+    expect(events.flat()).toEqual([]);
+    running.flush();
+    expect(events.flat().length).toBe(2000);
+    kill();
+    const next = start();
+    const inbox = bodiesIn(next, 'q');
+    next.clock.advance(999);
+    expect(inbox.take()).toEqual([]);
+    next.clock.advance(1);
+    expect(inbox.take()).toEqual(Array.from({ length: 1000 }, (_, n) => String(2 * n + 2)));
+    next.flush();
+    kill();
+    const last = start();
+    const again = bodiesIn(last, 'q');
+    last.clock.advance(0);
+    expect(again.take().length).toBe(1000);
+    last.clock.advance(9000);
+    expect(again.bodies).toEqual(Array.from({ length: 1000 }, (_, n) => String(2 * n + 1)));
+  });
+});
 
 engineContract('embedded, durable store', () => {
   const running = start();

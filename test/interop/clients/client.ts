@@ -73,26 +73,20 @@ export type Connect = (target: Target) => Promise<Client>;
 /** How long something that must arrive may take before the test says that it did not. */
 const PATIENCE_MS = 8000;
 
-interface Waiting {
-  readonly wanted: (message: Received) => boolean;
-  readonly take: (message: Received) => void;
-}
-
 /** Messages in order of arrival, each taken once. */
 export class Inbox {
   readonly #name: string;
   readonly #arrived: Received[] = [];
-  #waiting: Waiting[] = [];
+  #waiting: ((message: Received) => void)[] = [];
 
   constructor(name: string) {
     this.#name = name;
   }
 
   push(message: Received): void {
-    const index = this.#waiting.findIndex(({ wanted }) => wanted(message));
-    const [waiting] = index < 0 ? [] : this.#waiting.splice(index, 1);
+    const waiting = this.#waiting.shift();
     if (waiting === undefined) this.#arrived.push(message);
-    else waiting.take(message);
+    else waiting(message);
   }
 
   get waiting(): number {
@@ -100,13 +94,7 @@ export class Inbox {
   }
 
   next(): Promise<Received> {
-    return this.find(() => true);
-  }
-
-  /** The first one that satisfies `wanted`; others are left for whoever wants them. */
-  find(wanted: (message: Received) => boolean): Promise<Received> {
-    const index = this.#arrived.findIndex(wanted);
-    const [message] = index < 0 ? [] : this.#arrived.splice(index, 1);
+    const message = this.#arrived.shift();
     if (message !== undefined) return Promise.resolve(message);
     return new Promise((resolve, reject) => {
       const take = (taken: Received): void => {
@@ -114,11 +102,19 @@ export class Inbox {
         resolve(taken);
       };
       const timer = setTimeout(() => {
-        this.#waiting = this.#waiting.filter((other) => other.take !== take);
+        this.#waiting = this.#waiting.filter((other) => other !== take);
         reject(new Error(`nothing arrived at ${this.#name} within ${PATIENCE_MS} ms`));
       }, PATIENCE_MS);
-      this.#waiting.push({ wanted, take });
+      this.#waiting.push(take);
     });
+  }
+
+  /** The next one that satisfies `wanted`; others before it are dropped. */
+  async find(wanted: (message: Received) => boolean): Promise<Received> {
+    for (;;) {
+      const message = await this.next();
+      if (wanted(message)) return message;
+    }
   }
 }
 

@@ -6,9 +6,12 @@ import { headers } from '../../../../core/embedded/exchanges/headers.ts';
 import { Matches } from '../../../../core/embedded/matches.ts';
 import { DEFAULT_LIMITS } from '../../../../core/limits.ts';
 import { type Format, type HeaderValue, Message, Typed } from '../../../../core/message.ts';
+import { Registry } from '../../../../core/registry.ts';
+import { probing } from '../../../support/probing.ts';
 import { args, binding, exchangeSpec } from '../../engine-contract.ts';
 
 type Header = readonly [name: string, value: HeaderValue];
+const PROBING = probing(new Registry('exchange type'), DEFAULT_LIMITS);
 let stamp = 0;
 
 /** Whether a binding with `wanted` takes a message with `present`. */
@@ -22,9 +25,9 @@ function takes(wanted: Readonly<Record<string, HeaderValue>>, present: readonly 
   const message = new Message(format, none, none, 'x', '', false, 0, 0, 0);
   const target = new Exchange(
     exchangeSpec('y', 'fanout'),
-    fanout.create(exchangeSpec('y', 'fanout'), DEFAULT_LIMITS),
+    fanout.create(exchangeSpec('y', 'fanout'), PROBING),
   );
-  const router = headers.create(exchangeSpec('x', 'headers'), DEFAULT_LIMITS);
+  const router = headers.create(exchangeSpec('x', 'headers'), PROBING);
   const spec = { ...binding('x', 'y', ''), toExchange: true, arguments: args(wanted) };
   router.add(new Binding(spec, null, target));
   const found = new Matches();
