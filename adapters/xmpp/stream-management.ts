@@ -40,6 +40,8 @@ export class StreamManagement {
   /** What the client's count falls short by, and the answers among that. */
   #missed = 0;
   #missedReplies = 0;
+  /** It counted what came before `<enabled/>`, too: its count is about to begin anew. */
+  #restarting = false;
   /** The client turned out to count everything. */
   #precise = false;
 
@@ -114,7 +116,12 @@ export class StreamManagement {
     }
     if (question === null || this.#precise) return handled;
     const short = (question.sent - handled) >>> 0;
-    const isBehind = (handled - this.#acknowledged) >>> 0 >= HALF;
+    if (this.#acknowledged === 0 && this.#isBeyond(handled)) {
+      this.#restarting = true;
+      return question.sent;
+    }
+    const isBehind = this.#restarting || (handled - this.#acknowledged) >>> 0 >= HALF;
+    this.#restarting = false;
     if (short === 0 || short >= HALF) return handled;
     if (!isBehind && short !== question.replies - this.#missedReplies) return handled;
     this.#missed += short;

@@ -80,6 +80,18 @@ describe('a client that does not count the answers to its requests', () => {
   });
 });
 
+it('a count that began before it was enabled is taken as everything, once', () => {
+  const { management, keep, done } = managed();
+  keep(MESSAGE);
+  management.ask();
+  expect(management.acknowledge(3)).toBe(true);
+  keep(MESSAGE);
+  management.ask();
+  expect(management.acknowledge(1)).toBe(true);
+  expect(done).toEqual([1, 2]);
+  expect(management.acknowledge(3)).toBe(false);
+});
+
 it('a count that begins anew goes on from where it was asked', () => {
   const { management, keep, done } = managed();
   keep(MESSAGE);
