@@ -12,7 +12,6 @@ import { SessionStore } from './session-store.ts';
 import { ShareGroups } from './share-groups.ts';
 import { SystemTopics } from './system-topics.ts';
 import { mqttAddresses } from './topic.ts';
-import { mqttAddresses } from './topic.ts';
 import { TopicTable } from './topic-table.ts';
 import { BrokerPublisher } from './will.ts';
 
@@ -22,7 +21,6 @@ export const mqtt: Adapter<MqttOptions> = {
   subprotocols: ['mqtt', 'mqttv3.1'],
   options: mqttOptions,
   format: (options) => mqttFormat(options.exchange),
-  addresses: (options) => mqttAddresses(options.exchange),
   addresses: (options) => mqttAddresses(options.exchange),
   start: (context, options) => new MqttGate(context, options),
 };
@@ -76,7 +74,8 @@ class MqttGate implements Gate, ConnectionOwner {
         waitingBytesMax: limits.mqttWaitingBytesMax,
       },
       store: new SessionStore(engine.table('mqtt.sessions'), engine.table('mqtt.packets'), log),
-      ...{ publisher, clock, random, log, sessionsMax: limits.mqttSessionsMax },
+      ...{ publisher, clock, random, log, admin: engine.admin },
+      sessionsMax: limits.mqttSessionsMax,
     });
     this.sessions.restore();
     this.#systemTopics = new SystemTopics({

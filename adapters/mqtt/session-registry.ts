@@ -9,16 +9,18 @@
  * whichever is first, and not at all when the client is back before (MQTT 5 section 3.1.3.2.2).
  */
 import type { Clock, Timer } from '../../core/clock.ts';
-import type { Eventually } from '../../core/engine.ts';
+import type { Admin, Eventually } from '../../core/engine.ts';
 import { BrokerError, reasonOf } from '../../core/errors.ts';
 import { after, isPending } from '../../core/eventually.ts';
 import type { Log } from '../../core/log.ts';
 import type { Random } from '../../core/random.ts';
 import { chain } from './chain.ts';
 import { PUBLISHER_BYTES } from './native.ts';
+import { sweepOrphans } from './orphans.ts';
 import { MqttSession } from './session.ts';
 import type { SessionContext, SessionIdentity } from './session-context.ts';
 import type { SessionRecord, SessionStore } from './session-store.ts';
+import { parseFilter, sessionQueueName } from './topic.ts';
 import type { BrokerPublisher, Will } from './will.ts';
 
 /** Session Expiry Interval for ever [MQTT 3.1.2.11.2]. */
@@ -34,6 +36,7 @@ interface Entry {
 export interface RegistryContext {
   readonly session: Omit<SessionContext, 'changed'>;
   readonly store: SessionStore;
+  readonly admin: Admin;
   readonly publisher: BrokerPublisher;
   readonly clock: Clock;
   readonly random: Random;
@@ -72,7 +75,22 @@ export class SessionRegistry {
 
   /** Sessions that outlived a restart. */
   restore(): void {
-    for (const [key, record] of this.#context.store.load()) this.#restore(key, record);
+    const { store, admin, log, session } = this.#context;
+    const records = store.load();
+    const owned = new Set<string>();
+    for (const { vhost, clientId, wishes } of records.values()) {
+      owned.add(keyOf(vhost, sessionQueueName(clientId)));
+      for (const { request } of wishes) {
+        const target = parseFilter(request.filter, session.exchange);
+        if (target?.kind === 'pattern' && target.sharedQueue !== null) {
+          owned.add(keyOf(vhost, target.sharedQueue));
+        }
+      }
+    }
+    sweepOrphans({ admin, log, open: session.open }, (vhost, queue) =>
+      owned.has(keyOf(vhost, queue)),
+    );
+    for (const [key, record] of records) this.#restore(key, record);
   }
 
   /**

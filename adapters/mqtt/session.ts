@@ -190,7 +190,7 @@ export class MqttSession {
 
   /**
    * The client's socket is full. What waits in queues goes on waiting; QoS 0 messages, which pass by
-   * the session's queue, still come until there are too many bytes of them.
+   * the session's queue, still come, and are dropped once there are too many bytes of them.
    */
   #slowDown(bytes: number): void {
     if (!this.#slow) {
@@ -199,7 +199,6 @@ export class MqttSession {
       for (const { consumer } of this.subscriptions.values()) consumer?.pause();
     }
     this.#waitingBytes += bytes;
-    if (this.#waitingBytes > this.#context.waitingBytesMax) this.#own?.pause();
   }
 
   #goOn(): void {
@@ -207,7 +206,6 @@ export class MqttSession {
     this.#slow = false;
     this.#waitingBytes = 0;
     this.#flow.limit = 0;
-    this.#own?.resume();
     for (const { consumer } of this.subscriptions.values()) consumer?.resume();
   }
 
@@ -500,9 +498,15 @@ export class MqttSession {
 
   #deliver(delivery: Delivery, options: SubscriptionOptions, exchange: string, hold: Hold): void {
     const { message } = delivery;
+    const qos = this.#qosOf(message, options.qos);
+    if (qos === 0 && this.#waitingBytes > this.#context.waitingBytesMax) {
+      this.#context.counters.dropped++;
+      delivery.settle(Outcome.ACCEPT);
+      return;
+    }
     this.outbox.deliver({
       message,
-      qos: this.#qosOf(message, options.qos),
+      qos,
       // [MQTT-3.3.1-12, MQTT-3.3.1-13]
       retain: message.retain && options.retainAsPublished,
       subscriptionIds: options.ids,

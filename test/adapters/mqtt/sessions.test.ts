@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sweepOrphans } from '../../../adapters/mqtt/orphans.ts';
 import { MemoryStore } from '../../../core/store/memory.ts';
 import { type TestClient, TestGateway } from './client.ts';
 
@@ -310,6 +311,53 @@ describe('groups', () => {
     client.unsubscribe('$share/g/t');
     const names = [...after.world.engine.admin.queues('/')].map(({ name }) => name);
     expect(names.filter((name) => name.startsWith('mqtt-share'))).toEqual([]);
+  });
+});
+
+describe('queues that a crash has left behind', () => {
+  function declare(gateway: TestGateway, name: string, type: string): void {
+    const session = gateway.world.engine.open('/', gateway.world.principal('alice'));
+    const table = new Map([['x-queue-type', type]]);
+    const spec = { name, durable: true, exclusive: false, autoDelete: false, arguments: table };
+    session.declareQueue(spec, false);
+    session.bind({
+      ...{ source: 'amq.topic', destination: name, toExchange: false },
+      ...{ routingKey: 't', arguments: new Map() },
+    });
+  }
+
+  function queues(gateway: TestGateway): string[] {
+    return [...gateway.world.engine.admin.queues('/')].map(({ name }) => name).sort();
+  }
+
+  it('are swept when sessions are restored, and nothing else is', () => {
+    const store = new MemoryStore();
+    const before = new TestGateway({}, { store });
+    const kept = before.connect('kept', 5, LASTING);
+    kept.subscribe('t', 1);
+    kept.subscribe('$share/mine/t', 1);
+    declare(before, 'mqtt-subscription-lost', 'session');
+    declare(before, 'mqtt-share-none/t', 'classic');
+    declare(before, 'mqtt-subscription-like', 'classic');
+    before.gate.stop();
+    const after = new TestGateway({}, { store });
+    expect(queues(after)).toEqual([
+      'mqtt-share-mine/t',
+      'mqtt-subscription-kept',
+      'mqtt-subscription-like',
+    ]);
+  });
+
+  it("stay where they are a group's and hold messages", () => {
+    const gateway = new TestGateway();
+    const { engine, context, principal } = gateway.world;
+    const open = () => engine.open('/', principal('guest'));
+    const names = ['mqtt-share-full/t', 'mqtt-share-none/t'];
+    for (const name of names) declare(gateway, name, 'classic');
+    gateway.connect('c').publish('t', 'x', 1);
+    open().purgeQueue('mqtt-share-none/t');
+    sweepOrphans({ admin: engine.admin, log: context.log, open }, () => false);
+    expect(queues(gateway)).toEqual(['mqtt-share-full/t']);
   });
 });
 
