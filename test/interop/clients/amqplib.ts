@@ -5,6 +5,7 @@ import {
   type Client,
   Inbox,
   numberOf,
+  option,
   type Outgoing,
   type Place,
   type Received,
@@ -103,6 +104,10 @@ class AmqplibClient implements Client {
       messageId: properties.messageId,
       persistent: properties.deliveryMode === 2,
       priority: properties.priority,
+      contentEncoding: properties.contentEncoding,
+      timestamp: properties.timestamp,
+      type: properties.type,
+      appId: properties.appId,
       answer: (body) => this.#publish('', replyTo, body, { correlationId }),
     };
   }
@@ -118,6 +123,10 @@ function optionsOf(message: Outgoing): Options.Publish {
     ...(priority === undefined ? {} : { priority }),
     ...(expiryMs === undefined ? {} : { expiration: String(expiryMs) }),
     ...(message.persistent === undefined ? {} : { persistent: message.persistent }),
+    ...option('contentEncoding', message.contentEncoding),
+    ...option('timestamp', message.timestamp),
+    ...option('type', message.type),
+    ...option('appId', message.appId),
   };
 }
 

@@ -27,6 +27,11 @@ export interface Outgoing {
   readonly messageId?: string | undefined;
   readonly persistent?: boolean | undefined;
   readonly priority?: number | undefined;
+  readonly contentEncoding?: string | undefined;
+  /** Seconds since the Unix epoch. */
+  readonly timestamp?: number | undefined;
+  readonly type?: string | undefined;
+  readonly appId?: string | undefined;
 }
 
 /** Undefined: the protocol's message does not say. */
@@ -43,6 +48,10 @@ export interface Received {
   readonly messageId: string | undefined;
   readonly persistent: boolean | undefined;
   readonly priority: number | undefined;
+  readonly contentEncoding: string | undefined;
+  readonly timestamp: number | undefined;
+  readonly type: string | undefined;
+  readonly appId: string | undefined;
   /** Replies by the protocol's ordinary means: to the reply address, with the correlation id as received. */
   answer(body: Buffer | string): Promise<void>;
 }
@@ -73,20 +82,26 @@ export type Connect = (target: Target) => Promise<Client>;
 /** How long something that must arrive may take before the test says that it did not. */
 const PATIENCE_MS = 8000;
 
+interface Waiting {
+  readonly wanted: (message: Received) => boolean;
+  readonly take: (message: Received) => void;
+}
+
 /** Messages in order of arrival, each taken once. */
 export class Inbox {
   readonly #name: string;
   readonly #arrived: Received[] = [];
-  #waiting: ((message: Received) => void)[] = [];
+  #waiting: Waiting[] = [];
 
   constructor(name: string) {
     this.#name = name;
   }
 
   push(message: Received): void {
-    const waiting = this.#waiting.shift();
+    const index = this.#waiting.findIndex(({ wanted }) => wanted(message));
+    const [waiting] = index < 0 ? [] : this.#waiting.splice(index, 1);
     if (waiting === undefined) this.#arrived.push(message);
-    else waiting(message);
+    else waiting.take(message);
   }
 
   get waiting(): number {
@@ -94,7 +109,13 @@ export class Inbox {
   }
 
   next(): Promise<Received> {
-    const message = this.#arrived.shift();
+    return this.find(() => true);
+  }
+
+  /** The first one that satisfies `wanted`; others are left for whoever wants them. */
+  find(wanted: (message: Received) => boolean): Promise<Received> {
+    const index = this.#arrived.findIndex(wanted);
+    const [message] = index < 0 ? [] : this.#arrived.splice(index, 1);
     if (message !== undefined) return Promise.resolve(message);
     return new Promise((resolve, reject) => {
       const take = (taken: Received): void => {
@@ -102,19 +123,11 @@ export class Inbox {
         resolve(taken);
       };
       const timer = setTimeout(() => {
-        this.#waiting = this.#waiting.filter((other) => other !== take);
+        this.#waiting = this.#waiting.filter((other) => other.take !== take);
         reject(new Error(`nothing arrived at ${this.#name} within ${PATIENCE_MS} ms`));
       }, PATIENCE_MS);
-      this.#waiting.push(take);
+      this.#waiting.push({ wanted, take });
     });
-  }
-
-  /** The next one that satisfies `wanted`; others before it are dropped. */
-  async find(wanted: (message: Received) => boolean): Promise<Received> {
-    for (;;) {
-      const message = await this.next();
-      if (wanted(message)) return message;
-    }
   }
 }
 
@@ -125,6 +138,11 @@ export function bytesOf(text: Buffer | string): Buffer {
 /** Whole numbers that are there. */
 export function numberOf(text: string | undefined): number | undefined {
   return text === undefined ? undefined : Number(text);
+}
+
+/** A property as an option of that name, where the message says it. */
+export function option<T>(name: string, value: T | undefined): Readonly<Record<string, T>> {
+  return value === undefined ? {} : { [name]: value };
 }
 
 /** Entries of `headers` but those that stand for properties. */

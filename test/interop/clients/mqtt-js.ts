@@ -6,6 +6,7 @@ import {
   type HeaderMap,
   Inbox,
   numberOf,
+  option,
   type Outgoing,
   type Place,
   type Received,
@@ -125,6 +126,10 @@ class MqttJsClient implements Client {
       messageId: text('message-id'),
       persistent: packet.qos > 0,
       priority: numberOf(text('priority')),
+      contentEncoding: text('content-encoding'),
+      timestamp: numberOf(text('timestamp')),
+      type: text('type'),
+      appId: text('app-id'),
       answer: async (body) => {
         const echoed = correlationData === undefined ? {} : { correlationData };
         await this.#client.publishAsync(replyTo ?? '', body, { qos: 1, properties: echoed });
@@ -139,6 +144,10 @@ function propertiesOf(message: Outgoing): NonNullable<IClientPublishOptions['pro
     ...(message.headers as Record<string, string>),
     ...(messageId === undefined ? {} : { 'message-id': messageId }),
     ...(priority === undefined ? {} : { priority: String(priority) }),
+    ...option('content-encoding', message.contentEncoding),
+    ...option('timestamp', message.timestamp?.toString()),
+    ...option('type', message.type),
+    ...option('app-id', message.appId),
   };
   return {
     // MQTT.js writes a malformed packet for user properties that are there but empty.

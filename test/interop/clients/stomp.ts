@@ -2,6 +2,7 @@
 import {
   type HeaderMap,
   numberOf,
+  option,
   type Outgoing,
   type Place,
   type Received,
@@ -53,6 +54,10 @@ export function sendHeaders(message: Outgoing): StompHeaders {
     ...(priority === undefined ? {} : { priority: String(priority) }),
     ...(expiryMs === undefined ? {} : { expiration: String(expiryMs) }),
     ...(message.persistent === true ? { persistent: 'true' } : {}),
+    ...option('content-encoding', message.contentEncoding),
+    ...option('timestamp', message.timestamp?.toString()),
+    ...option('type', message.type),
+    ...option('app-id', message.appId),
   };
 }
 
@@ -77,6 +82,10 @@ export function readFrame(
     messageId: headers['amqp-message-id'],
     persistent: headers['persistent'] === 'true',
     priority: numberOf(headers['priority']),
+    contentEncoding: headers['content-encoding'],
+    timestamp: numberOf(headers['timestamp']),
+    type: headers['type'],
+    appId: headers['app-id'],
     answer: (answer) =>
       send(replyTo ?? '', answer, {
         ...(correlationId === undefined ? {} : { 'correlation-id': correlationId }),

@@ -2,6 +2,7 @@
 import {
   bytesOf,
   numberOf,
+  option,
   type Outgoing,
   type Place,
   type Received,
@@ -77,6 +78,10 @@ export function readMessage(
     messageId: stanza.attrs['id'],
     persistent: isKept(stanza),
     priority: numberOf(texts.get('Priority')),
+    contentEncoding: texts.get('Content-Encoding'),
+    timestamp: numberOf(texts.get('Timestamp')),
+    type: texts.get('Type'),
+    appId: texts.get('App-ID'),
     answer: (body) => answer(contentOf({ body, correlationId })),
   };
 }
@@ -106,6 +111,11 @@ function shimHeaders(message: Outgoing): XmppElement[] {
     ...(contentType === undefined ? {} : { 'Content-Type': contentType }),
     ...(priority === undefined ? {} : { Priority: String(priority) }),
     ...(expiryMs === undefined ? {} : { Expiration: String(expiryMs) }),
+    ...option('Message-ID', message.messageId),
+    ...option('Content-Encoding', message.contentEncoding),
+    ...option('Timestamp', message.timestamp?.toString()),
+    ...option('Type', message.type),
+    ...option('App-ID', message.appId),
   };
   const headers = Object.entries(texts).map(([name, text]) => xml('header', { name }, text));
   if (Buffer.isBuffer(correlationId)) {
