@@ -28,6 +28,31 @@ type Descriptor = string | readonly Descriptor[] | { readonly [name: string]: De
 const INT32_MIN = -(2 ** 31);
 const INT32_MAX = 2 ** 31 - 1;
 
+/** What RabbitMQ calls the types of values, in what it says of arguments. */
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  S: 'longstr',
+  I: 'signedint',
+  l: 'long',
+  t: 'bool',
+  b: 'byte',
+  B: 'unsignedbyte',
+  s: 'short',
+  u: 'unsignedshort',
+  i: 'unsignedint',
+  d: 'double',
+  f: 'float',
+  D: 'decimal',
+  T: 'timestamp',
+  x: 'binary',
+  A: 'array',
+  F: 'table',
+  V: 'void',
+};
+
+export function typeNameOf(value: HeaderValue): string {
+  return TYPE_NAMES[letterOf(value)] ?? 'unknown';
+}
+
 /** The AMQP type letter of a value (RabbitMQ's dialect: `l` is a signed 64-bit integer). */
 export function letterOf(value: HeaderValue): string {
   if (typeof value === 'string') return 'S';

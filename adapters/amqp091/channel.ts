@@ -65,8 +65,7 @@ export class Channel implements ChannelPort {
     try {
       if (!this.open) this.#drain(type, buffer, start, end);
       else if (type === FrameType.METHOD) this.#onMethod(buffer, start, end);
-      else if (type === FrameType.HEADER) this.#publishing.onHeader(buffer, start, end);
-      else this.#publishing.onBody(buffer, start, end);
+      else this.#onContent(type, buffer, start, end);
     } catch (error) {
       this.#host.channelFailed(this, error, this.#method);
     }
@@ -127,14 +126,23 @@ export class Channel implements ChannelPort {
   #drain(type: number, buffer: Buffer, start: number, end: number): void {
     if (type !== FrameType.METHOD || end - start < 4) return;
     const method = buffer.readUInt32BE(start);
+    this.#method = method;
+    if (method === Method.CHANNEL_OPEN) throw secondOpen();
     // Both sides closed at once: each answers the other.
     if (method === Method.CHANNEL_CLOSE) this.#write(Method.CHANNEL_CLOSE_OK);
     if (method === Method.CHANNEL_CLOSE_OK) this.#host.channelClosed(this);
   }
 
+  #onContent(type: number, buffer: Buffer, start: number, end: number): void {
+    // Out of place, it is about no method.
+    if (!this.#publishing.expectsContent) this.#method = 0;
+    if (type === FrameType.HEADER) this.#publishing.onHeader(buffer, start, end);
+    else this.#publishing.onBody(buffer, start, end);
+  }
+
   #onMethod(buffer: Buffer, start: number, end: number): void {
     const publishing = this.#publishing;
-    if (publishing.expectsContent) throw publishing.unexpected('method');
+    if (publishing.expectsContent) throw publishing.unexpected();
     const reader = this.#reader.open(buffer, start, end);
     const method = reader.long();
     this.#method = method;
@@ -207,7 +215,7 @@ export class Channel implements ChannelPort {
     const { output } = this.link.transport;
     switch (method) {
       case Method.CHANNEL_OPEN:
-        throw new AmqpError(Reply.CHANNEL_ERROR, "second 'channel.open' seen");
+        throw secondOpen();
       case Method.CHANNEL_CLOSE:
         this.#release();
         this.#write(Method.CHANNEL_CLOSE_OK);
@@ -268,6 +276,10 @@ export class Channel implements ChannelPort {
   #write(method: number): void {
     writeMethod(this.link.transport.output, this.number, method);
   }
+}
+
+function secondOpen(): AmqpError {
+  return new AmqpError(Reply.CHANNEL_ERROR, "second 'channel.open' seen");
 }
 
 function outcomeOf(requeue: boolean): Outcome {

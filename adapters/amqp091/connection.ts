@@ -16,8 +16,8 @@ import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Connection, Context, Transport } from '../adapter.ts';
 import type { Output } from '../output.ts';
 import { Channel, type ChannelHost, unknownMethod } from './channel.ts';
-import { AmqpError, amqpErrorOf, isBug, replyText } from './errors.ts';
-import { FrameParser, type FrameSink, snippet } from './frames.ts';
+import { AmqpError, amqpErrorOf, isBug, methodExpected, replyText } from './errors.ts';
+import { FrameParser, type FrameSink, snippet, unknownFrame } from './frames.ts';
 import { type Agreement, Handshake, type HandshakeHost, unexpectedMethod } from './handshake.ts';
 import { Heartbeat, type HeartbeatHost } from './heartbeat.ts';
 import { type LinkHost, OpenLink } from './open-link.ts';
@@ -253,12 +253,14 @@ export class AmqpConnection
       if (this.#state === State.CLOSING) this.#drain(type, number, buffer, start, end);
       else if (type === FrameType.HEARTBEAT) checkHeartbeat(number, buffer, start, end);
       else if (type < FrameType.METHOD || type > FrameType.BODY) {
-        const reason = `type ${type}, ${snippet(buffer.subarray(start, end))}: unknown_frame`;
-        throw new AmqpError(Reply.FRAME_ERROR, reason);
+        throw unknownFrame(type, buffer.subarray(start, end));
       } else if (number === 0) this.#onControl(type, buffer, start, end);
       else this.#onChannel(type, number, buffer, start, end);
     } catch (error) {
-      this.#fail(error, methodOf(type, buffer, start, end));
+      // Of a frame that is out of place RabbitMQ does not say which method it held.
+      const { UNEXPECTED_FRAME } = Reply;
+      const misplaced = error instanceof AmqpError && error.reply === UNEXPECTED_FRAME;
+      this.#fail(error, misplaced ? 0 : methodOf(type, buffer, start, end));
     }
   }
 
@@ -292,8 +294,7 @@ export class AmqpConnection
     }
     const method = methodOf(type, buffer, start, end);
     if (method !== Method.CHANNEL_OPEN) {
-      // A late answer to a close of ours, whose channel the client closed at the same time.
-      if (method === Method.CHANNEL_CLOSE_OK) return;
+      if (type !== FrameType.METHOD) throw methodExpected();
       throw new AmqpError(Reply.CHANNEL_ERROR, "expected 'channel.open'");
     }
     const count = this.#channels.size;
@@ -394,8 +395,7 @@ function checkHeartbeat(number: number, buffer: Buffer, start: number, end: numb
   const payload = buffer.subarray(start, end);
   if (number !== 0) throw unexpectedFrame(FrameType.HEARTBEAT, payload);
   if (payload.length === 0) return;
-  const reason = `type ${FrameType.HEARTBEAT}, ${snippet(payload)}: unknown_frame`;
-  throw new AmqpError(Reply.FRAME_ERROR, reason);
+  throw unknownFrame(FrameType.HEARTBEAT, payload);
 }
 
 function unexpectedFrame(type: number, payload: Buffer): AmqpError {

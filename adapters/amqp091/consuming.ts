@@ -6,7 +6,7 @@
  * that is started afterwards, true one window that all consumers of the channel share.
  */
 import { Credit, type Delivery, type Eventually, Outcome, type Pulled } from '../../core/engine.ts';
-import { plain } from '../../core/envelope.ts';
+import { plain, typeNameOf } from '../../core/envelope.ts';
 import type { BrokerError } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import type { HeaderTable } from '../../core/message.ts';
@@ -66,8 +66,9 @@ export class Consuming implements ConsumerOwner {
     const global = (reader.octet() & 1) !== 0;
     if (bytes !== 0) throw new AmqpError(Reply.NOT_IMPLEMENTED, `prefetch_size!=0 (${bytes})`);
     if (!global) this.#prefetch = count;
-    this.#sharedCredit.limit = global ? count : 0;
+    // First the answer, then what a wider window lets through.
     this.#write(Method.BASIC_QOS_OK);
+    this.#sharedCredit.limit = global ? count : 0;
   }
 
   /** `queueNamed` resolves the empty name. */
@@ -267,11 +268,12 @@ export class Consuming implements ConsumerOwner {
 
   #priorityOf(wanted: Wanted): number {
     const given = wanted.arguments.get(PRIORITY_ARGUMENT);
-    const value = given === undefined ? 0 : plain(given);
+    if (given === undefined) return 0;
+    const value = plain(given);
     if (typeof value === 'number' && Number.isInteger(value)) return value;
-    const { vhost } = this.channel.link.session;
+    const where = `queue '${wanted.queue}' in vhost '${this.channel.link.session.vhost}'`;
     throw preconditionFailed(
-      `invalid arg '${PRIORITY_ARGUMENT}' for queue '${wanted.queue}' in vhost '${vhost}': an integer is expected`,
+      `invalid arg '${PRIORITY_ARGUMENT}' for ${where}: "expected integer, got ${typeNameOf(given)}"`,
     );
   }
 

@@ -62,6 +62,17 @@ export function syntaxError(message: string): AmqpError {
   return new AmqpError(Reply.SYNTAX_ERROR, message);
 }
 
+/** A method whose fields are cut short, as RabbitMQ has it. */
+export function undecodable(fields: Buffer): AmqpError {
+  return new AmqpError(Reply.FRAME_ERROR, `cannot decode <<${[...fields].join(',')}>>`);
+}
+
+/** Content came where a method was due. */
+export function methodExpected(): AmqpError {
+  const message = 'expected method frame, got non method frame instead';
+  return new AmqpError(Reply.UNEXPECTED_FRAME, message);
+}
+
 export function preconditionFailed(message: string): AmqpError {
   return new AmqpError(Reply.PRECONDITION_FAILED, message);
 }

@@ -168,8 +168,8 @@ function patched(message: Message): Buffer {
   eachProperty(native, (property, start, end) => {
     values.set(property, native.subarray(start, end));
   });
-  values.delete(Property.HEADERS);
-  if (headers.length > 0) values.set(Property.HEADERS, table(headers));
+  if (headers.length > 0 || values.has(Property.HEADERS))
+    values.set(Property.HEADERS, table(headers));
   // A dead letter does not expire again: RabbitMQ notes the expiration in x-death and takes it out.
   if (message.expiresAt === 0) values.delete(Property.EXPIRATION);
   return assemble(values);

@@ -121,5 +121,12 @@ function badEnd(type: number, payload: Buffer, marker: number | undefined): Amqp
 export function snippet(payload: Buffer): string {
   const shown = payload.subarray(0, 16);
   const scope = payload.length <= 16 ? 'all' : 'first 16';
-  return `${scope} octets = <<${[...shown].join(',')}>>`;
+  const printable = shown.length > 0 && shown.every((octet) => octet >= 0x20 && octet < 0x7f);
+  const quoted = printable ? JSON.stringify(shown.toString('latin1')) : [...shown].join(',');
+  return `${scope} octets = <<${quoted}>>`;
+}
+
+/** A frame that is none, or is too short for what it is. */
+export function unknownFrame(type: number, payload: Buffer): AmqpError {
+  return new AmqpError(Reply.FRAME_ERROR, `type ${type}, ${snippet(payload)}: unknown_frame`);
 }

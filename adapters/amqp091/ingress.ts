@@ -1,6 +1,6 @@
 /** Makes the core's message of what an AMQP client published, and refuses what RabbitMQ refuses. */
 import type { Principal } from '../../core/auth.ts';
-import { plain } from '../../core/envelope.ts';
+import { plain, typeNameOf } from '../../core/envelope.ts';
 import {
   type Death,
   type Headers,
@@ -130,9 +130,8 @@ function routes(headers: Headers, name: string): string[] {
   const value = header(headers, name);
   if (value === undefined) return [];
   if (!Array.isArray(value)) {
-    throw preconditionFailed(
-      `invalid message: {unacceptable_type_in_header,"${name}"}: an array is expected`,
-    );
+    const type = typeNameOf(value);
+    throw preconditionFailed(`invalid message: {unacceptable_type_in_header,"${name}",${type}}`);
   }
   return (value as readonly HeaderValue[]).filter((route) => typeof route === 'string');
 }

@@ -168,8 +168,8 @@ export function withReplyTo(
   ]);
 }
 
-/** RabbitMQ's own limit: what an Erlang timer takes, in milliseconds. */
-const EXPIRATION_MS_MAX = 2 ** 32 - 1;
+/** RabbitMQ's own limit: ten years, in milliseconds. */
+const EXPIRATION_MS_MAX = 10 * 365 * 24 * 3_600_000;
 
 /** A per-message expiration in milliseconds. Refused in RabbitMQ's words where it is not one. */
 export function parseExpiration(text: string): number {
@@ -180,7 +180,7 @@ export function parseExpiration(text: string): number {
   const milliseconds = Number(digits);
   if (milliseconds < 0) throw badExpiration(text, `{value_negative,${milliseconds}}`);
   if (milliseconds > EXPIRATION_MS_MAX)
-    throw badExpiration(text, `{value_too_big,${milliseconds}}`);
+    throw badExpiration(text, `{value_too_large,${milliseconds}}`);
   return milliseconds;
 }
 

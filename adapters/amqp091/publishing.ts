@@ -11,15 +11,16 @@ import type { Fate, Publisher, PublisherEvents } from '../../core/engine.ts';
 import type { Message } from '../../core/message.ts';
 import { type ConfirmSink, Confirms } from './confirms.ts';
 import { writeContent } from './content.ts';
-import { AmqpError, preconditionFailed, syntaxError } from './errors.ts';
+import { AmqpError, methodExpected, preconditionFailed, undecodable } from './errors.ts';
 import { amqpFormat, shortKey } from './format.ts';
+import { unknownFrame } from './frames.ts';
 import { type Envelope, envelope, messageOf, usualEnvelope } from './ingress.ts';
 import type { ChannelPort } from './link.ts';
 import { Skim, skim, withReplyTo } from './properties.ts';
 import { utf8 } from './reader.ts';
 import { writeAck, writeNack, writeReturn } from './replies.ts';
 import type { Transaction } from './transaction.ts';
-import { BASIC_CLASS, Reply } from './wire.ts';
+import { BASIC_CLASS, FrameType, Reply } from './wire.ts';
 
 const Stage = { METHOD: 0, HEADER: 1, BODY: 2 } as const;
 type Stage = (typeof Stage)[keyof typeof Stage];
@@ -84,8 +85,11 @@ export class Publishing implements PublisherEvents, ConfirmSink {
   }
 
   onHeader(buffer: Buffer, start: number, end: number): void {
-    if (this.#stage !== Stage.HEADER) throw this.unexpected('content header');
-    if (end - start < CONTENT_HEAD_BYTES + 2) throw syntaxError('content header is cut short');
+    if (end - start < CONTENT_HEAD_BYTES)
+      throw unknownFrame(FrameType.HEADER, buffer.subarray(start, end));
+    // A weight was never given a meaning: RabbitMQ takes such a header for none.
+    if (this.#stage !== Stage.HEADER || buffer.readUInt16BE(start + 2) !== 0)
+      throw this.unexpected();
     const classId = buffer.readUInt16BE(start);
     if (classId !== BASIC_CLASS) {
       const message = `expected content header for class ${BASIC_CLASS}, got one for class ${classId} instead`;
@@ -101,12 +105,9 @@ export class Publishing implements PublisherEvents, ConfirmSink {
   }
 
   onBody(buffer: Buffer, start: number, end: number): void {
-    if (this.#stage !== Stage.BODY) throw this.unexpected('content body');
     const bytes = end - start;
-    if (this.#gatheredBytes + bytes > this.#bodyBytes) {
-      const message = `content body is longer than the ${this.#bodyBytes} bytes of its header`;
-      throw new AmqpError(Reply.FRAME_ERROR, message);
-    }
+    if (this.#stage !== Stage.BODY || this.#gatheredBytes + bytes > this.#bodyBytes)
+      throw this.unexpected();
     if (bytes === this.#bodyBytes) {
       this.#publish(buffer.subarray(start, end));
       return;
@@ -116,13 +117,12 @@ export class Publishing implements PublisherEvents, ConfirmSink {
   }
 
   /** What to say of a frame that came instead of the one due. */
-  unexpected(got: string): AmqpError {
+  unexpected(): AmqpError {
+    if (this.#stage === Stage.METHOD) return methodExpected();
     const due =
-      this.#stage === Stage.METHOD
-        ? `expected method frame, got ${got} frame instead`
-        : this.#stage === Stage.HEADER
-          ? `expected content header for class ${BASIC_CLASS}, got ${got} frame instead`
-          : `expected content body, got ${got} frame instead`;
+      this.#stage === Stage.HEADER
+        ? `expected content header for class ${BASIC_CLASS}, got non content header frame instead`
+        : 'expected content body, got non content body frame instead';
     return new AmqpError(Reply.UNEXPECTED_FRAME, due);
   }
 
@@ -181,7 +181,7 @@ export class Publishing implements PublisherEvents, ConfirmSink {
     const exchange = start + 2;
     const key = exchange + 1 + (buffer[exchange] ?? 0);
     const flags = key + 1 + (buffer[key] ?? 0);
-    if (key >= end || flags >= end) throw syntaxError('basic.publish is shorter than its fields');
+    if (key >= end || flags >= end) throw undecodable(buffer.subarray(start, end));
     const bits = buffer[flags] as number;
     if ((bits & IMMEDIATE) !== 0) throw new AmqpError(Reply.NOT_IMPLEMENTED, 'immediate=true');
     this.#exchange = utf8(buffer, exchange + 1, key);

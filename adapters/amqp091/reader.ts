@@ -1,13 +1,20 @@
-/** Reads the fields of one method, in order. What does not fit is a SYNTAX_ERROR (AMQP 4.2.5). */
+/**
+ * Reads the fields of one method, in order. A method that is cut short is a FRAME_ERROR, as in
+ * RabbitMQ; names and tables that are wrong in themselves are a SYNTAX_ERROR (AMQP 4.2.5).
+ */
 import { isUtf8 } from 'node:buffer';
 import type { HeaderTable } from '../../core/message.ts';
-import { syntaxError } from './errors.ts';
+import { type AmqpError, syntaxError, undecodable } from './errors.ts';
+import { unknownFrame } from './frames.ts';
 import { decodeTable } from './table.ts';
+import { FrameType } from './wire.ts';
 
 const EMPTY = Buffer.alloc(0);
+const METHOD_ID_BYTES = 4;
 
 export class Reader {
   #buffer: Buffer = EMPTY;
+  #start = 0;
   #offset = 0;
   #end = 0;
   readonly #depthMax: number;
@@ -19,6 +26,7 @@ export class Reader {
   /** Starts over with the fields in `buffer` from `start` to `end`. */
   open(buffer: Buffer, start: number, end: number): this {
     this.#buffer = buffer;
+    this.#start = start;
     this.#offset = start;
     this.#end = end;
     return this;
@@ -62,9 +70,16 @@ export class Reader {
 
   #take(bytes: number): number {
     const start = this.#offset;
-    if (bytes > this.#end - start) throw syntaxError('method is shorter than its fields');
+    if (bytes > this.#end - start) throw this.#cutShort();
     this.#offset = start + bytes;
     return start;
+  }
+
+  #cutShort(): AmqpError {
+    const method = this.#buffer.subarray(this.#start, this.#end);
+    return method.length < METHOD_ID_BYTES
+      ? unknownFrame(FrameType.METHOD, method)
+      : undecodable(method.subarray(METHOD_ID_BYTES));
   }
 }
 

@@ -74,8 +74,10 @@ export class Topology {
     };
     refuseDefault(name);
     const { session, context } = this.#channel.link;
-    if (!passive && !context.engine.capabilities.exchangeTypes.includes(type))
-      throw new AmqpError(Reply.COMMAND_INVALID, `unknown exchange type '${type}'`);
+    if (!passive && !context.engine.capabilities.exchangeTypes.includes(type)) {
+      const reason = type === '' ? 'invalid' : 'unknown';
+      throw new AmqpError(Reply.COMMAND_INVALID, `${reason} exchange type '${type}'`);
+    }
     this.#channel.ask(
       () => session.declareExchange(spec, passive),
       () => this.#confirm(Method.EXCHANGE_DECLARE_OK, (bits & 16) !== 0),

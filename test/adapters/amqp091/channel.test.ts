@@ -162,7 +162,7 @@ test.each([
   [
     'fields that are missing',
     method(1, Method.QUEUE_DECLARE, short(0)),
-    '502 SYNTAX_ERROR - method is shorter than its fields (50, 10)',
+    '501 FRAME_ERROR - cannot decode <<0,0>> (50, 10)',
   ],
   [
     'a name that is no UTF-8',
@@ -177,7 +177,7 @@ test.each([
   [
     'content without a publish',
     frame(2, 1, short(60), short(0), longlong(0), short(0)),
-    '505 UNEXPECTED_FRAME - expected method frame, got content header frame instead (0, 0)',
+    '505 UNEXPECTED_FRAME - expected method frame, got non method frame instead (0, 0)',
   ],
 ])('%s closes the connection', (_name, bytes, reason) => {
   const client = new Stage().ready();

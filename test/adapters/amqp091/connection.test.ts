@@ -88,7 +88,12 @@ test.each([
   [
     'content on a channel that is not open',
     frame(3, 2, octet(0)),
-    "504 CHANNEL_ERROR - expected 'channel.open' (0, 0)",
+    '505 UNEXPECTED_FRAME - expected method frame, got non method frame instead (0, 0)',
+  ],
+  [
+    'a close-ok on a channel that is not open',
+    method(2, Method.CHANNEL_CLOSE_OK),
+    "504 CHANNEL_ERROR - expected 'channel.open' (20, 41)",
   ],
   [
     'a handshake method after the handshake',
@@ -101,14 +106,13 @@ test.each([
     '540 NOT_IMPLEMENTED - unknown method 10.99 (10, 99)',
   ],
   [
-    'a method without its fields',
-    method(0, Method.CONNECTION_OPEN).subarray(0, 0),
-    '502 SYNTAX_ERROR',
+    'a method that is cut short',
+    frame(1, 0, short(10)),
+    '501 FRAME_ERROR - type 1, all octets = <<0,10>>: unknown_frame (0, 0)',
   ],
 ])('%s is an error of the connection', (_name, bytes, reason) => {
   const client = new Stage().ready();
-  const short502 = frame(1, 0, short(10));
-  const said = client.ask(bytes.length > 0 ? bytes : short502);
+  const said = client.ask(bytes);
   expect(said).toHaveLength(1);
   expect(said[0]).toContain(`0 connection.close ${reason}`);
   expect(client.transport.ended).toBeNull();

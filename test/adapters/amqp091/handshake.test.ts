@@ -168,7 +168,7 @@ test.each([
   [
     'a frame on a channel',
     openChannel(1),
-    '505 UNEXPECTED_FRAME - type 1, all octets = <<0,20,0,10,0>> (20, 10)',
+    '505 UNEXPECTED_FRAME - type 1, all octets = <<0,20,0,10,0>> (0, 0)',
   ],
   [
     'a body frame',
