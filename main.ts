@@ -131,12 +131,13 @@ export class Gateway {
 
 function openStore(config: Config, parts: Pick<Context, 'clock' | 'log' | 'formats'>): Store {
   if (config.store === 'memory') return new MemoryStore();
-  const { storeSegmentBytes, storeCheckpointBytes } = config.limits;
+  const { storeSegmentBytes, storeCheckpointBytes, diskFreeBytesMin } = config.limits;
   return new LmdbStore({
     ...parts,
     directory: config.dataDir,
     segmentBytes: storeSegmentBytes,
     checkpointBytes: storeCheckpointBytes,
+    freeBytesMin: diskFreeBytesMin,
   });
 }
 

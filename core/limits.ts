@@ -29,6 +29,8 @@ export const DEFAULT_LIMITS = {
   storeSegmentBytes: 64 * 1024 * 1024,
   /** A checkpoint is made after so much journal: what a restart reads at most, in bytes. */
   storeCheckpointBytes: 64 * 1024 * 1024,
+  /** Free space on the data directory's disk: below it publishers are held, in bytes. 0: any. */
+  diskFreeBytesMin: 50_000_000,
   /** Deliveries that one queue hands out before others get their turn. */
   dispatchBatchMax: 256,
   /** Routing keys that a topic exchange remembers the routes of. */

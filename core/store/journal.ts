@@ -99,6 +99,11 @@ export class Journal {
     return this.#written;
   }
 
+  /** A batch is on its way to the disk. */
+  get writing(): boolean {
+    return this.#writing;
+  }
+
   get idle(): boolean {
     return !this.#writing && this.#open.empty;
   }

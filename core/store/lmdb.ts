@@ -12,14 +12,15 @@
  * journal and are read from there.
  */
 import { join } from 'node:path';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timer } from '../clock.ts';
 import type { Table } from '../engine.ts';
 import { ConfigError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Format, Message } from '../message.ts';
 import type { Registry } from '../registry.ts';
 import type { Definitions, MessageTable, QueueLog, Store } from '../store.ts';
-import { CheckpointFile } from './checkpoint.ts';
+import { type Changes, CheckpointFile } from './checkpoint.ts';
+import { Compaction } from './compaction.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import { Journal } from './journal.ts';
 import type { Location } from './queue-index.ts';
@@ -37,10 +38,16 @@ export interface LmdbStoreOptions {
   readonly segmentBytes: number;
   /** A checkpoint is made after so many bytes of journal. */
   readonly checkpointBytes: number;
+  /** Publishers are held while less is free on the disk. 0 or missing: nobody looks. */
+  readonly freeBytesMin?: number;
   /** Where segments are; tests put faults there. */
   readonly disk?: Disk;
 }
 
+/** How often somebody looks at what is free. */
+const FREE_LOOK_MS = 1000;
+/** Publishers go on when so much more than the least is free, so that they don't flap. */
+const FREE_MARGIN = 1.1;
 /** Segments that stay open for reading back. */
 const OPEN_SEGMENTS_MAX = 32;
 
@@ -53,10 +60,18 @@ export class LmdbStore implements Store {
   readonly #checkpoint: CheckpointFile;
   readonly #journal: Journal;
   readonly #state: StoreState;
+  readonly #compaction: Compaction;
   readonly #open = new Map<number, Segment>();
   readonly #listeners: ((error: Error | null) => void)[] = [];
+  /** Why no writes are taken: they fail, or there is no room for more. */
+  #failing: Error | null = null;
+  #full: Error | null = null;
+  #watch: Timer | null = null;
   #checkpointedAt = 0;
   #checkpointing: Promise<void> | null = null;
+  /** Changes of a checkpoint that failed: the next one must have them too. */
+  #unwritten: Changes = [];
+  #closing = false;
   #idle: (() => void) | null = null;
 
   /**
@@ -76,7 +91,9 @@ export class LmdbStore implements Store {
         settled: () => this.#settled(),
       });
       this.#state = new StoreState(this.#journal, (location) => this.#read(location));
+      this.#compaction = new Compaction(this.#state, options.segmentBytes);
       this.#recover();
+      this.#watchFree();
     } catch (error) {
       this.#lock.release();
       if (!(error instanceof StoreDamage)) throw error;
@@ -123,9 +140,13 @@ export class LmdbStore implements Store {
 
   onTrouble(listener: (error: Error | null) => void): void {
     this.#listeners.push(listener);
+    const trouble = this.#failing ?? this.#full;
+    if (trouble !== null) listener(trouble);
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
+    this.#watch?.cancel();
     if (!this.#journal.idle) {
       await new Promise<void>((resolve) => {
         this.#idle = resolve;
@@ -196,20 +217,50 @@ export class LmdbStore implements Store {
         { directory, reason: error.message },
         'the store cannot write: nothing is confirmed',
       );
-    for (const listener of this.#listeners) listener(error);
+    const before = this.#failing ?? this.#full;
+    this.#failing = error;
+    this.#tell(before);
+  }
+
+  /** Looks at what is free on the disk, now and from time to time. */
+  #watchFree(): void {
+    const { freeBytesMin = 0, clock, log, directory } = this.#options;
+    if (freeBytesMin === 0) return;
+    const free = this.#disk.freeBytes();
+    const fields = { directory, free, mark: freeBytesMin };
+    const before = this.#failing ?? this.#full;
+    if (this.#full === null && free < freeBytesMin) {
+      this.#full = new Error(`only ${free} bytes are free on the disk`);
+      log.warn(fields, 'free disk space below its mark: publishers are held');
+    } else if (this.#full !== null && free >= freeBytesMin * FREE_MARGIN) {
+      this.#full = null;
+      log.info(fields, 'free disk space above its mark: publishers go on');
+    }
+    this.#tell(before);
+    this.#watch = clock.after(FREE_LOOK_MS, () => this.#watchFree());
+  }
+
+  /** Tells the listeners when it has become another thing to be told. */
+  #tell(before: Error | null): void {
+    const trouble = this.#failing ?? this.#full;
+    if ((trouble === null) === (before === null)) return;
+    for (const listener of this.#listeners) listener(trouble);
   }
 
   #settled(): void {
     const { checkpointBytes, log } = this.#options;
     if (this.#idle !== null && this.#journal.idle) this.#idle();
-    if (this.#checkpointing !== null) return;
-    if (this.#journal.written - this.#checkpointedAt < checkpointBytes) return;
+    if (this.#checkpointing !== null || this.#closing) return;
+    const due = this.#journal.written - this.#checkpointedAt >= checkpointBytes;
+    if (!this.#compaction.step(this.#journal.end.segment) && !due) return;
     this.#checkpointing = this.#writeCheckpoint()
       .catch((error: unknown) =>
         log.error({ reason: reasonOf(error) }, 'no checkpoint could be made'),
       )
       .finally(() => {
         this.#checkpointing = null;
+        // What came to be done meanwhile; else the batch on its way calls when it is safe.
+        if (!this.#journal.writing) this.#settled();
       });
   }
 
@@ -220,7 +271,9 @@ export class LmdbStore implements Store {
     const unwanted = this.#disk
       .segments()
       .filter((id) => id < place.segment && !this.#state.isLive(id));
-    await this.#checkpoint.write(this.#state.takeChanges(), place);
+    this.#unwritten = [...this.#unwritten, ...this.#state.takeChanges(place.segment)];
+    await this.#checkpoint.write(this.#unwritten, place);
+    this.#unwritten = [];
     for (const id of unwanted) {
       this.#open.get(id)?.close();
       this.#open.delete(id);

@@ -54,19 +54,19 @@ export class QueueIndex {
     return cells === undefined ? null : locationAt(cells, (position - base) * STRIDE);
   }
 
-  /** Returns the segment that the message was in; 0: it was not there. */
-  delete(position: number): number {
+  /** Returns where the message was; null: it was not there. */
+  delete(position: number): Location | null {
     const base = baseOf(position);
     const block = this.#blocks.get(base);
     const at = (position - base) * STRIDE;
-    const segment = block?.cells[at] ?? 0;
-    if (block === undefined || segment === 0) return 0;
+    const was = block === undefined ? null : locationAt(block.cells, at);
+    if (block === undefined || was === null) return null;
     block.cells[at] = 0;
     block.live--;
     this.#count--;
     if (block.live === 0) this.#blocks.delete(base);
     this.#dirty.add(base);
-    return segment;
+    return was;
   }
 
   /**
@@ -98,8 +98,8 @@ export class QueueIndex {
     return changed;
   }
 
-  /** A block as `takeDirty` gave it. Calls `found` with the segment of each message. */
-  load(base: number, bytes: Buffer, found: (segment: number) => void): void {
+  /** A block as `takeDirty` gave it. Calls `found` for each message. */
+  load(base: number, bytes: Buffer, found: (segment: number, length: number) => void): void {
     const cells = new Uint32Array(bytes.length / 4);
     Buffer.from(cells.buffer).set(bytes);
     let live = 0;
@@ -111,7 +111,7 @@ export class QueueIndex {
         continue;
       }
       live++;
-      found(segment);
+      found(segment, cells[at + 2] ?? 0);
     }
     if (live > 0) this.#blocks.set(base, { cells, live });
     this.#count += live;

@@ -10,10 +10,12 @@ export interface QueueLogParts {
   readonly index: QueueIndex;
   readonly lentTo: number;
   readonly last: number;
+  /** The last checkpoint does not have it, or not like this. */
+  readonly changed: boolean;
   /** Null where the journal is damaged there; the store has said so. */
   readMessage(location: Location): Message | null;
   /** A message was placed in, or removed from, a segment. */
-  counted(segment: number, change: 1 | -1): void;
+  counted(location: Location, change: 1 | -1): void;
   /** The log is gone. */
   gone(): void;
 }
@@ -30,9 +32,13 @@ export class JournalQueueLog implements QueueLog, Target {
   /** Not safe yet, by position: in the open batch (with its put), or on the way. */
   readonly #open = new Map<number, Put>();
   readonly #unsafe = new Map<number, Message>();
+  /** Written again in the open batch, to leave their segment. */
+  readonly #moving = new Map<number, Put>();
   #removed: number[] = [];
   #lentChanged = false;
   #dropped = false;
+  /** What the last checkpoint has. */
+  #checkpointed: { lentTo: number; last: number } | null;
 
   constructor(id: number, name: string, parts: QueueLogParts) {
     this.id = id;
@@ -41,6 +47,8 @@ export class JournalQueueLog implements QueueLog, Target {
     this.lentTo = parts.lentTo;
     this.last = parts.last;
     this.#parts = parts;
+    const { lentTo, last } = parts;
+    this.#checkpointed = parts.changed ? null : { lentTo, last };
   }
 
   get count(): number {
@@ -61,11 +69,18 @@ export class JournalQueueLog implements QueueLog, Target {
       return;
     }
     this.#unsafe.delete(position);
-    const segment = this.index.delete(position);
-    if (segment === 0) return;
-    this.#parts.counted(segment, -1);
+    this.#moving.get(position)?.targets.delete(this);
+    this.#moving.delete(position);
+    const was = this.index.delete(position);
+    if (was === null) return;
+    this.#parts.counted(was, -1);
     this.#removed.push(position);
     this.#parts.journal.changed(this);
+  }
+
+  /** Writes a message again, which is then read from there. */
+  move(position: number, message: Message): void {
+    this.#moving.set(position, this.#parts.journal.put(message, this, position));
   }
 
   lent(position: number): void {
@@ -134,10 +149,12 @@ export class JournalQueueLog implements QueueLog, Target {
   /** Gone, without a word to the journal. */
   discard(): void {
     this.#dropped = true;
-    for (const put of this.#open.values()) put.targets.delete(this);
-    this.#open.clear();
-    this.index.walk(-1, (_position, { segment }) => {
-      this.#parts.counted(segment, -1);
+    for (const kept of [this.#open, this.#moving]) {
+      for (const put of kept.values()) put.targets.delete(this);
+      kept.clear();
+    }
+    this.index.walk(-1, (_position, location) => {
+      this.#parts.counted(location, -1);
       return true;
     });
     this.#parts.journal.forget(this);
@@ -145,11 +162,24 @@ export class JournalQueueLog implements QueueLog, Target {
   }
 
   placed(position: number, segment: number, offset: number, length: number): void {
-    const put = this.#open.get(position);
+    const put = this.#open.get(position) ?? this.#moving.get(position);
     this.#open.delete(position);
+    if (this.#moving.delete(position)) {
+      const was = this.index.get(position);
+      if (was !== null) this.#parts.counted(was, -1);
+    }
     if (put !== undefined) this.#unsafe.set(position, put.message);
     this.index.set(position, segment, offset, length, put?.message.durable === false);
-    this.#parts.counted(segment, 1);
+    this.#parts.counted({ segment, offset, length }, 1);
+  }
+
+  /** Whether the log itself changed since the last call, for a checkpoint. */
+  takeChanged(): boolean {
+    const { lentTo, last } = this;
+    const before = this.#checkpointed;
+    if (before?.lentTo === lentTo && before.last === last) return false;
+    this.#checkpointed = { lentTo, last };
+    return true;
   }
 
   readable(position: number): void {

@@ -12,6 +12,7 @@ import {
   openSync,
   readdirSync,
   readSync,
+  statfsSync,
   unlinkSync,
   writev,
 } from 'node:fs';
@@ -37,6 +38,8 @@ export interface Disk {
   segments(): number[];
   open(id: number): Segment;
   remove(id: number): void;
+  /** Bytes that may still be written. */
+  freeBytes(): number;
 }
 
 /** Pieces that one system call takes (IOV_MAX is 1024 on Linux). */
@@ -66,6 +69,11 @@ export class FileDisk implements Disk {
 
   remove(id: number): void {
     unlinkSync(this.#path(id));
+  }
+
+  freeBytes(): number {
+    const { bavail, bsize } = statfsSync(this.#directory);
+    return bavail * bsize;
   }
 
   #syncDirectory(): void {

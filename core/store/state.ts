@@ -4,6 +4,7 @@
  */
 import type { Message } from '../message.ts';
 import type { Changes, CheckpointFile } from './checkpoint.ts';
+import type { Placed } from './compaction.ts';
 import type { Journal } from './journal.ts';
 import { type Location, QueueIndex } from './queue-index.ts';
 import { JournalQueueLog } from './queue-log.ts';
@@ -14,19 +15,24 @@ import { Space } from './space.ts';
 export class StoreState {
   readonly space: Space;
   readonly #journal: Journal;
-  readonly #readMessage: (location: Location) => Message | null;
+  /** Null where the journal is damaged there. */
+  readonly readMessage: (location: Location) => Message | null;
   readonly #logs = new Map<string, JournalQueueLog>();
   readonly #logsById = new Map<number, JournalQueueLog>();
   /** Blocks that the last checkpoint has, by log: to be removed with it. */
   readonly #blocks = new Map<number, Set<number>>();
   readonly #dropped = new Set<number>();
-  /** Messages in each segment that are still wanted. */
-  readonly #live = new Map<number, number>();
+  /** What is still wanted of each segment. */
+  readonly #uses = new Map<number, Use>();
+  /** Segments that had something wanted, and have nothing now. */
+  readonly #emptied = new Set<number>();
+  /** Bytes that became unwanted; whoever looks sets it back. */
+  freedBytes = 0;
   #lastId = 0;
 
   constructor(journal: Journal, readMessage: (location: Location) => Message | null) {
     this.#journal = journal;
-    this.#readMessage = readMessage;
+    this.readMessage = readMessage;
     this.space = new Space((item) => journal.write(item));
   }
 
@@ -40,23 +46,49 @@ export class StoreState {
       writer.text(name);
       writer.end();
     });
-    return this.#add(id, name, new QueueIndex(), 0, 0);
+    return this.#add(id, name, new QueueIndex(), 0, 0, true);
   }
 
   /** Whether a message in this segment is still wanted. */
   isLive(segment: number): boolean {
-    return this.#live.has(segment);
+    return this.#uses.has(segment);
+  }
+
+  /** Segments with what is still wanted of them. */
+  uses(): Iterable<readonly [segment: number, use: Readonly<Use>]> {
+    return this.#uses;
+  }
+
+  /** Whether a segment before `current` has become empty since the last checkpoint. */
+  hasEmptied(current: number): boolean {
+    for (const segment of this.#emptied) if (segment < current) return true;
+    return false;
+  }
+
+  /** Messages in `segments`, at most so many. */
+  placedIn(segments: ReadonlySet<number>, most: number): Placed[] {
+    const found: Placed[] = [];
+    for (const log of this.#logsById.values()) {
+      log.index.walk(-1, (position, location) => {
+        if (segments.has(location.segment)) found.push({ log, position, location });
+        return found.length < most;
+      });
+      if (found.length >= most) break;
+    }
+    return found;
   }
 
   load(checkpoint: CheckpointFile): void {
     this.space.load(checkpoint);
     for (const [[, id], value] of checkpoint.entries('queue')) {
       const { name, lentTo, last } = JSON.parse(value.toString()) as LogRecord;
-      this.#add(Number(id), name, new QueueIndex(), lentTo, last);
+      this.#add(Number(id), name, new QueueIndex(), lentTo, last, false);
     }
     for (const [[, id, base], bytes] of checkpoint.entries('block')) {
       const log = this.#logsById.get(Number(id));
-      log?.index.load(Number(base), bytes, (segment) => this.#count(segment, 1));
+      log?.index.load(Number(base), bytes, (segment, length) => {
+        this.#count({ segment, offset: 0, length }, 1);
+      });
       this.#blocksOf(Number(id)).add(Number(base));
     }
   }
@@ -77,7 +109,7 @@ export class StoreState {
       case RecordType.QUEUE: {
         // A checkpoint may be ahead of the journal: then it has the log already.
         const id = reader.u32();
-        if (!this.#logsById.has(id)) this.#add(id, reader.text(), new QueueIndex(), 0, 0);
+        if (!this.#logsById.has(id)) this.#add(id, reader.text(), new QueueIndex(), 0, 0, true);
         return;
       }
       case RecordType.DROPPED:
@@ -90,8 +122,9 @@ export class StoreState {
     }
   }
 
-  /** What changed since the last call, for a checkpoint. */
-  takeChanges(): Changes {
+  /** What changed since the last call, for a checkpoint; segments before `current` go with it. */
+  takeChanges(current: number): Changes {
+    for (const segment of this.#emptied) if (segment < current) this.#emptied.delete(segment);
     const changes: [(string | number)[], Buffer | null][] = [];
     for (const id of this.#dropped) {
       changes.push([['queue', id], null]);
@@ -99,10 +132,12 @@ export class StoreState {
       this.#blocks.delete(id);
     }
     this.#dropped.clear();
-    for (const { id, name, index, lentTo, last } of this.#logsById.values()) {
+    for (const log of this.#logsById.values()) {
+      const { id, name, index, lentTo, last } = log;
       const dirty = index.takeDirty();
       const record: LogRecord = { name, lentTo, last };
-      changes.push([['queue', id], Buffer.from(JSON.stringify(record))]);
+      if (log.takeChanged()) changes.push([['queue', id], Buffer.from(JSON.stringify(record))]);
+      if (dirty.length === 0) continue;
       const blocks = this.#blocksOf(id);
       for (const [base, block] of dirty) {
         if (block === null) blocks.delete(base);
@@ -122,8 +157,11 @@ export class StoreState {
       if (log === undefined) continue;
       log.last = Math.max(log.last, position);
       if (!durable) continue;
+      // It may be there already: compaction moved it.
+      const was = log.index.get(position);
+      if (was !== null) this.#count(was, -1);
       log.index.set(position, segment, offset, length, false);
-      this.#count(segment, 1);
+      this.#count({ segment, offset, length }, 1);
     }
   }
 
@@ -133,20 +171,28 @@ export class StoreState {
       const first = reader.f64();
       const end = first + reader.u32();
       for (let position = first; log !== undefined && position < end; position++) {
-        const segment = log.index.delete(position);
-        if (segment !== 0) this.#count(segment, -1);
+        const was = log.index.delete(position);
+        if (was !== null) this.#count(was, -1);
       }
     }
   }
 
-  #add(id: number, name: string, index: QueueIndex, lentTo: number, last: number): JournalQueueLog {
+  #add(
+    id: number,
+    name: string,
+    index: QueueIndex,
+    lentTo: number,
+    last: number,
+    changed: boolean,
+  ): JournalQueueLog {
     const log = new JournalQueueLog(id, name, {
+      changed,
       journal: this.#journal,
       index,
       lentTo,
       last,
-      readMessage: this.#readMessage,
-      counted: (segment, change) => this.#count(segment, change),
+      readMessage: this.readMessage,
+      counted: (location, change) => this.#count(location, change),
       gone: () => {
         this.#logs.delete(name);
         this.#logsById.delete(id);
@@ -168,11 +214,26 @@ export class StoreState {
     return blocks;
   }
 
-  #count(segment: number, change: 1 | -1): void {
-    const live = (this.#live.get(segment) ?? 0) + change;
-    if (live === 0) this.#live.delete(segment);
-    else this.#live.set(segment, live);
+  #count({ segment, length }: Location, change: 1 | -1): void {
+    let use = this.#uses.get(segment);
+    if (use === undefined) {
+      use = { messages: 0, bytes: 0 };
+      this.#uses.set(segment, use);
+      this.#emptied.delete(segment);
+    }
+    use.messages += change;
+    use.bytes += change * length;
+    if (change < 0) this.freedBytes += length;
+    if (use.messages > 0) return;
+    this.#uses.delete(segment);
+    this.#emptied.add(segment);
   }
+}
+
+/** Messages, and bytes of them. One that is in several queues counts in each. */
+interface Use {
+  messages: number;
+  bytes: number;
 }
 
 interface LogRecord {

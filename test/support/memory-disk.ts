@@ -5,6 +5,8 @@ export class MemoryDisk implements Disk {
   readonly files = new Map<number, Buffer>();
   /** Writes fail with this while it is set. */
   fault: Error | null = null;
+  /** What is said to be free. */
+  free = 1e12;
   /** Writes that were asked for. */
   writes = 0;
 
@@ -32,6 +34,10 @@ export class MemoryDisk implements Disk {
 
   remove(id: number): void {
     this.files.delete(id);
+  }
+
+  freeBytes(): number {
+    return this.free;
   }
 
   /** All that is written, as text, for looking into. */
