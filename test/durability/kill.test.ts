@@ -7,6 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { client, xml } from '@xmpp/client';
+import type { Element } from '@xmpp/xml';
 import { connect as connectAmqp } from 'amqplib';
 import { connectAsync as connectMqtt } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -109,6 +111,33 @@ async function publishStomp(port: number, publisher: Publisher): Promise<void> {
   );
 }
 
+/** XMPP confirms by XEP-0198: the server counts what it has taken responsibility for. */
+async function publishXmpp(port: number, publisher: Publisher): Promise<void> {
+  const login = { domain: 'localhost', username: 'guest', password: 'guest' };
+  const xmpp = client({ service: `xmpp://127.0.0.1:${port}`, ...login });
+  xmpp.on('error', () => {});
+  xmpp.reconnect.stop();
+  xmpp.streamManagement.requestAckDebounce = 1;
+  const waiting = new Map<string, () => void>();
+  xmpp.streamManagement.on('ack', (stanza: Element) => waiting.get(stanza.attrs['id'] ?? '')?.());
+  // Only what is sent after <enabled/> is counted.
+  const enabled = new Promise<void>((resolve) => {
+    xmpp.on('element', (element: Element) => element.name === 'enabled' && resolve());
+  });
+  await xmpp.start();
+  await enabled;
+  const to = `${publisher.queue}@queues.localhost`;
+  keepSending(
+    publisher,
+    (body, number) =>
+      new Promise((resolve, reject) => {
+        waiting.set(String(number), resolve);
+        const stanza = xml('message', { to, id: String(number) }, xml('body', {}, body));
+        xmpp.send(stanza).catch(reject);
+      }),
+  );
+}
+
 describe('a gateway that is killed', () => {
   let directory: string;
   let gateway: GatewayProcess;
@@ -130,12 +159,13 @@ describe('a gateway that is killed', () => {
     return publishers[name];
   };
 
-  /** Kills when about so many confirms came in all: by what happened, not by the clock. */
+  /** Kills when about so many confirms came in all, and some to each: by what happened, not by the clock. */
   const killAfter = async (confirms: number): Promise<void> => {
-    const count = (): number =>
-      Object.values(publishers).reduce((sum, each) => sum + each.confirmed.size, 0);
-    const target = count() + confirms;
-    while (count() < target) await new Promise((resolve) => setImmediate(resolve));
+    const counts = (): number[] => Object.values(publishers).map((each) => each.confirmed.size);
+    const before = counts();
+    const enough = (now: readonly number[]): boolean =>
+      now.every((count, at) => count > (before[at] ?? 0)) && sum(now) >= sum(before) + confirms;
+    while (!enough(counts())) await new Promise((resolve) => setImmediate(resolve));
     await gateway.kill();
   };
 
@@ -143,7 +173,7 @@ describe('a gateway that is killed', () => {
     const connection = await connectAmqp(urlOf(gateway), { noDelay: true });
     connection.on('error', () => {});
     const channel = await connection.createChannel();
-    for (const name of ['amqp', 'mqtt', 'stomp']) {
+    for (const name of ['amqp', 'mqtt', 'stomp', 'xmpp']) {
       await channel.assertQueue(publisherOf(name).queue, { durable: true });
     }
     for (let round = 0; round < ROUNDS; round++) {
@@ -151,6 +181,7 @@ describe('a gateway that is killed', () => {
         publishAmqp(gateway.port('amqp'), publisherOf('amqp')),
         publishMqtt(gateway.port('mqtt'), publisherOf('mqtt')),
         publishStomp(gateway.port('stomp'), publisherOf('stomp')),
+        publishXmpp(gateway.port('xmpp'), publisherOf('xmpp')),
       ]);
       await killAfter(100 + random.below(1500));
       gateway = await startGatewayProcess(directory);
@@ -181,6 +212,10 @@ describe('a gateway that is killed', () => {
     expect(bodies).toEqual(Array.from({ length: 101 }, (_, index) => String(index + 100)));
   });
 });
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
 
 async function drain(gateway: GatewayProcess, queue: string): Promise<string[]> {
   const connection = await connectAmqp(urlOf(gateway), { noDelay: true });

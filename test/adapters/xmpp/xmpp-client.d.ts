@@ -6,7 +6,9 @@ declare module '@xmpp/client' {
   export interface Client extends EventEmitter {
     readonly iqCaller: { request(stanza: Element): Promise<Element> };
     readonly socket: { destroy?(): void; end?(): void } | null;
-    readonly reconnect: { delay: number };
+    readonly reconnect: { delay: number; stop(): void };
+    /** Emits `ack` with each stanza that the server has taken responsibility for (XEP-0198). */
+    readonly streamManagement: EventEmitter & { requestAckDebounce: number };
     start(): Promise<{ toString(): string }>;
     stop(): Promise<void>;
     send(stanza: Element): Promise<void>;
