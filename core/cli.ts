@@ -16,7 +16,8 @@ export interface Runnable {
 
 const USAGE = `Usage: rosettamq [--config FILE] [--data DIR] [--log-level LEVEL]
        rosettamq hash-password < FILE
-       rosettamq explain ADDRESS | EXCHANGE KEY [--url URL] [--vhost NAME] [--protocol NAME] [--json]
+       rosettamq explain ADDRESS | EXCHANGE KEY
+                 [--url URL] [--vhost NAME] [--protocol NAME] [--json]
 
   --config FILE      configuration (see config.example.yaml); all defaults without it
   --data DIR         directory of the durable store, instead of data_dir

@@ -3,39 +3,48 @@
  * where a message sent there would go now. Topology is the administrators' business: HTTP basic
  * authentication (RFC 7617) against the gateway's accounts.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Peer } from '../../core/engine.ts';
 import { type AddressForm, explain, type Question } from '../../core/explain.ts';
 import type { Context } from '../adapter.ts';
 
-/** Adds the route. */
-export function addExplainRoute(
-  app: FastifyInstance,
-  context: Context,
-  forms: readonly AddressForm[],
-): void {
-  app.get('/explain', async (request, reply) => {
-    reply.header('cache-control', 'no-store');
-    const asker = await administrator(context, request);
-    if (asker === 'unknown') {
-      reply.header('www-authenticate', 'Basic realm="Rosetta MQ", charset="UTF-8"');
-      return refuse(reply, 401, 'not_authorised', 'an administrator must log in');
-    }
-    if (asker === 'refused') {
-      return refuse(reply, 403, 'access-refused', 'only administrators may ask');
-    }
-    const question = questionOf(request.query as Readonly<Record<string, unknown>>, forms);
-    if (typeof question === 'string') return refuse(reply, 400, 'bad-request', question);
-    const readings = explain(question, forms, context.engine);
-    if (readings === null) {
-      return refuse(reply, 404, 'not-found', `no vhost '${question.vhost}'`);
-    }
-    return reply.send({ vhost: question.vhost, readings });
-  });
+export interface ExplainRequest {
+  /** The header, where there is one. */
+  readonly authorization: string | undefined;
+  readonly query: Readonly<Record<string, unknown>>;
+  /** Of the socket. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly tls: boolean;
 }
 
-function refuse(reply: FastifyReply, status: number, error: string, reason: string): FastifyReply {
-  return reply.code(status).send({ error, reason });
+export interface ExplainAnswer {
+  readonly status: number;
+  /** To be sent as JSON. */
+  readonly body: object;
+}
+
+/** For an answer of 401. */
+export const CHALLENGE = 'Basic realm="Rosetta MQ", charset="UTF-8"';
+
+/** What is answered to a request, which anybody may have sent. */
+export async function answerExplain(
+  context: Context,
+  forms: readonly AddressForm[],
+  request: ExplainRequest,
+): Promise<ExplainAnswer> {
+  const asker = await askerOf(context, request);
+  if (asker === 'unknown') return refused(401, 'not-authorized', 'an administrator must log in');
+  if (asker === 'user') return refused(403, 'access-refused', 'only administrators may ask');
+  const question = questionOf(request.query, forms);
+  if (typeof question === 'string') return refused(400, 'bad-request', question);
+  const { vhost } = question;
+  const readings = explain(question, forms, context.engine);
+  if (readings === null) return refused(404, 'not-found', `no vhost '${vhost}'`);
+  return { status: 200, body: { vhost, readings } };
+}
+
+function refused(status: number, error: string, reason: string): ExplainAnswer {
+  return { status, body: { error, reason } };
 }
 
 /** `address` in any notation, or `exchange` and `key`; a text says what is wrong. */
@@ -54,12 +63,12 @@ function questionOf(
   return { vhost, address: { exchange, routingKey: key }, protocol: null };
 }
 
-/** `unknown`: nobody logged in; `refused`: somebody who may not. */
-async function administrator(
+/** `unknown`: nobody logged in; `user`: somebody who may not ask. */
+async function askerOf(
   context: Context,
-  request: FastifyRequest,
-): Promise<'administrator' | 'unknown' | 'refused'> {
-  const [scheme = '', encoded = ''] = (request.headers.authorization ?? '').split(' ');
+  request: ExplainRequest,
+): Promise<'administrator' | 'user' | 'unknown'> {
+  const [scheme = '', encoded = ''] = (request.authorization ?? '').split(' ');
   const login = Buffer.from(encoded, 'base64').toString('utf8');
   const colon = login.indexOf(':');
   if (scheme.toLowerCase() !== 'basic' || colon < 0) return 'unknown';
@@ -67,20 +76,19 @@ async function administrator(
   const credentials = { kind: 'password', user, password } as const;
   const found = await context.authenticator.authenticate(credentials, peerOf(request));
   if (typeof found !== 'string') {
-    return found.tags.includes('administrator') ? 'administrator' : 'refused';
+    return found.tags.includes('administrator') ? 'administrator' : 'user';
   }
   context.log.info({ user, protocol: 'http' }, 'login refused');
   context.meter.protocol('http').loginsRefused++;
   return 'unknown';
 }
 
-function peerOf(request: FastifyRequest): Peer {
-  const { remoteAddress = '', remotePort = 0 } = request.socket;
+function peerOf({ remoteAddress, remotePort, tls }: ExplainRequest): Peer {
   const host = remoteAddress.replace(/^::ffff:/i, '');
   return {
     address: `${host}:${remotePort}`,
     loopback: host === '::1' || host.startsWith('127.'),
-    tls: request.protocol === 'https',
+    tls,
     listener: 'http',
     protocol: 'http',
   };

@@ -7,7 +7,7 @@ import type { Server } from 'node:http';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { AddressForm } from '../../core/explain.ts';
 import type { Context } from '../adapter.ts';
-import { addExplainRoute } from './explain.ts';
+import { answerExplain, CHALLENGE } from './explain.ts';
 import { Metrics } from './metrics.ts';
 
 /** Requests have small bodies or none. */
@@ -84,6 +84,25 @@ function addRoutes(app: FastifyInstance, context: Context, missing: () => readon
     }
     context.log.error({ reason: reasonIn(error), error }, 'internal error in an HTTP request');
     reply.code(status).send({ error: 'internal', reason: 'internal error' });
+  });
+}
+
+function addExplainRoute(
+  app: FastifyInstance,
+  context: Context,
+  addresses: readonly AddressForm[],
+): void {
+  app.get('/explain', async ({ headers, query, socket, protocol }, reply) => {
+    const { remoteAddress = '', remotePort = 0 } = socket;
+    const { status, body } = await answerExplain(context, addresses, {
+      authorization: headers.authorization,
+      query: query as Readonly<Record<string, unknown>>,
+      remoteAddress,
+      remotePort,
+      tls: protocol === 'https',
+    });
+    if (status === 401) reply.header('www-authenticate', CHALLENGE);
+    return reply.code(status).header('cache-control', 'no-store').send(body);
   });
 }
 
