@@ -241,13 +241,13 @@ export class Message {
 
   /**
    * The message detached from the socket read that it came in: a subarray pins its whole chunk (up
-   * to 64 KiB). Called by whoever keeps a message beyond the current turn; all of them share one
-   * copy.
+   * to 64 KiB). A small copy may share Node's pool of 8 KiB with its neighbours. Called by whoever
+   * keeps a message beyond the current turn; all of them share one copy.
    */
   own(): Message {
     const used = this.native.length + this.body.length;
-    if (used * 4 >= this.body.buffer.byteLength && used * 4 >= this.native.buffer.byteLength)
-      return this;
+    const most = Math.max(used * 4, Buffer.poolSize);
+    if (this.body.buffer.byteLength <= most && this.native.buffer.byteLength <= most) return this;
     this.#owned ??= this.#copy(used);
     return this.#owned;
   }
@@ -311,7 +311,7 @@ export class Message {
   }
 
   #copy(size: number): Message {
-    const copy = Buffer.allocUnsafeSlow(size);
+    const copy = Buffer.allocUnsafe(size);
     copy.set(this.native, 0);
     copy.set(this.body, this.native.length);
     return this.#with(

@@ -37,7 +37,40 @@ export interface Target {
 /** One message in an open batch, and the queues that it is written for. */
 export interface Put {
   readonly message: Message;
-  readonly targets: Map<Target, number>;
+  readonly targets: Targets;
+}
+
+/** The queues that a message is written for, with its position in each: nearly always one. */
+class Targets {
+  #first: Target | null = null;
+  #firstPosition = 0;
+  #others: Map<Target, number> | null = null;
+
+  get size(): number {
+    return (this.#first === null ? 0 : 1) + (this.#others?.size ?? 0);
+  }
+
+  /** For a target that is not in it. */
+  add(target: Target, position: number): void {
+    if (this.#first === null) {
+      this.#first = target;
+      this.#firstPosition = position;
+    } else {
+      this.#others ??= new Map();
+      this.#others.set(target, position);
+    }
+  }
+
+  delete(target: Target): void {
+    if (this.#first === target) this.#first = null;
+    else this.#others?.delete(target);
+  }
+
+  each(visit: (target: Target, position: number) => void): void {
+    if (this.#first !== null) visit(this.#first, this.#firstPosition);
+    if (this.#others === null) return;
+    for (const [target, position] of this.#others) visit(target, position);
+  }
 }
 
 type Item = Put | ((writer: RecordWriter) => void);
@@ -113,9 +146,9 @@ export class Journal {
     const last = this.#open.items.at(-1);
     const shared =
       typeof last === 'object' && last.message === message && last.targets.size < TARGETS_MAX;
-    const put = shared ? last : { message, targets: new Map<Target, number>() };
+    const put = shared ? last : { message, targets: new Targets() };
     if (!shared) this.#open.items.push(put);
-    put.targets.set(target, position);
+    put.targets.add(target, position);
     this.#schedule();
     return put;
   }
@@ -188,16 +221,16 @@ export class Journal {
     writer.begin(RecordType.MESSAGE);
     writer.u8(put.message.durable ? 1 : 0);
     writer.u16(put.targets.size);
-    for (const [target, position] of put.targets) {
+    put.targets.each((target, position) => {
       writer.u32(target.id);
       writer.f64(position);
-    }
+    });
     writeMessage(writer, put.message);
     writer.end(put.message.body);
     const length = writer.length - from;
-    for (const [target, position] of put.targets) {
-      target.placed(position, this.#file.id, start + from, length);
-    }
+    put.targets.each((target, position) =>
+      target.placed(position, this.#file.id, start + from, length),
+    );
   }
 
   #send(batch: Batch, pieces: readonly Buffer[], length: number): void {
@@ -213,7 +246,7 @@ export class Journal {
       this.#writing = false;
       for (const item of batch.items) {
         if (typeof item === 'function') continue;
-        for (const [target, position] of item.targets) target.readable(position);
+        item.targets.each((target, position) => target.readable(position));
       }
       for (const done of batch.waiting) done();
       if (!this.#open.empty) this.#schedule();

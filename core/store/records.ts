@@ -41,6 +41,8 @@ export const BATCH_MAGIC = Buffer.from('\u00abRMQ-BATCH\u00bb', 'latin1');
 /** Bodies from here on are written from where they are, without a copy. */
 const PASS_BYTES = 8192;
 const BLOCK_BYTES = 64 * 1024;
+/** Texts up to so many characters are written in JavaScript where they are ASCII. */
+const SHORT_TEXT = 64;
 const NOTHING = Buffer.alloc(0);
 
 /** Encodes the records of one batch, one after the other. */
@@ -71,34 +73,35 @@ export class RecordWriter {
 
   /** Ends the record with `tail`, which is passed on uncopied where it is large. */
   end(tail: Buffer = NOTHING): void {
+    const small = tail.length < PASS_BYTES;
+    if (small) this.raw(tail);
     const start = this.#record + RECORD_HEAD_BYTES;
-    const crc = crc32(tail, crc32(this.#buffer.subarray(start, this.#at)));
-    this.#buffer.writeUInt32BE(this.#at - start + tail.length, this.#record);
-    this.#buffer.writeUInt32BE(crc, this.#record + 4);
+    const head = crc32(this.#buffer.subarray(start, this.#at));
+    const length = this.#at - start + (small ? 0 : tail.length);
+    putLong(this.#buffer, this.#record, length);
+    putLong(this.#buffer, this.#record + 4, small ? head : crc32(tail, head));
     this.#record = this.#at;
-    if (tail.length < PASS_BYTES) {
-      this.raw(tail);
-    } else {
-      this.#cut();
-      this.#pieces.push(tail);
-      this.#bytes += tail.length;
-    }
-    this.#record = this.#at;
+    if (small) return;
+    this.#cut();
+    this.#pieces.push(tail);
+    this.#bytes += tail.length;
   }
 
   u8(value: number): void {
     this.#reserve(1);
-    this.#at = this.#buffer.writeUInt8(value, this.#at);
+    this.#buffer[this.#at++] = value;
   }
 
   u16(value: number): void {
     this.#reserve(2);
-    this.#at = this.#buffer.writeUInt16BE(value, this.#at);
+    this.#buffer[this.#at++] = value >>> 8;
+    this.#buffer[this.#at++] = value & 0xff;
   }
 
   u32(value: number): void {
     this.#reserve(4);
-    this.#at = this.#buffer.writeUInt32BE(value, this.#at);
+    putLong(this.#buffer, this.#at, value);
+    this.#at += 4;
   }
 
   f64(value: number): void {
@@ -107,16 +110,33 @@ export class RecordWriter {
   }
 
   text(value: string): void {
-    const length = Buffer.byteLength(value);
-    this.u32(length);
-    this.#reserve(length);
-    this.#at += this.#buffer.write(value, this.#at, 'utf8');
+    // Three bytes are the most that one UTF-16 unit takes.
+    this.#reserve(4 + 3 * value.length);
+    const start = this.#at + 4;
+    const end = start + this.#putText(value, start);
+    putLong(this.#buffer, this.#at, end - start);
+    this.#at = end;
   }
 
   raw(bytes: Buffer): void {
     this.#reserve(bytes.length);
     this.#buffer.set(bytes, this.#at);
     this.#at += bytes.length;
+  }
+
+  /** Returns how many bytes it took. A name is short and ASCII: not worth a call into C++. */
+  #putText(value: string, start: number): number {
+    const { length } = value;
+    if (length <= SHORT_TEXT) {
+      let i = 0;
+      for (; i < length; i++) {
+        const code = value.charCodeAt(i);
+        if (code > 0x7f) break;
+        this.#buffer[start + i] = code;
+      }
+      if (i === length) return length;
+    }
+    return this.#buffer.write(value, start, 'utf8');
   }
 
   /** Everything written, in order. */
@@ -146,6 +166,13 @@ export class RecordWriter {
     this.#record = 0;
     this.#at = begun.length;
   }
+}
+
+function putLong(buffer: Buffer, at: number, value: number): void {
+  buffer[at] = value >>> 24;
+  buffer[at + 1] = (value >>> 16) & 0xff;
+  buffer[at + 2] = (value >>> 8) & 0xff;
+  buffer[at + 3] = value & 0xff;
 }
 
 /** Reads the payload of one record; the caller has checked its checksum. */

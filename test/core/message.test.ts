@@ -188,7 +188,7 @@ describe('copies', () => {
     read.fill(0);
     expect(owned.native.toString()).toBe('a'.repeat(10));
     expect(owned.body.toString()).toBe('a'.repeat(20));
-    expect(owned.body.buffer.byteLength).toBe(30);
+    expect(owned.body.buffer.byteLength).toBeLessThanOrEqual(Buffer.poolSize);
     expect(owned).toMatchObject({
       exchange: 'x',
       routingKey: 'k',
