@@ -5,8 +5,8 @@ import {
   type Client,
   Inbox,
   numberOf,
-  option,
   type Outgoing,
+  option,
   type Place,
   type Received,
   type Target,
@@ -132,7 +132,7 @@ function optionsOf(message: Outgoing): Options.Publish {
 
 function addressOf(place: Place): { readonly exchange: string; readonly key: string } {
   if (place.kind === 'queue') return { exchange: '', key: place.name };
-  if (place.kind === 'topic') return { exchange: 'amq.topic', key: place.key };
+  if (place.kind !== 'person') return { exchange: 'amq.topic', key: place.key };
   return { exchange: 'amq.xmpp', key: `${place.name}@localhost` };
 }
 

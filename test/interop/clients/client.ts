@@ -8,11 +8,14 @@
 export type Place =
   | { readonly kind: 'queue'; readonly name: string }
   | { readonly kind: 'topic'; readonly key: string }
+  /** Topics that match, where a client can say it otherwise than as a topic. */
+  | { readonly kind: 'pattern'; readonly key: string }
   /** An account of the gateway, at its XMPP address. */
   | { readonly kind: 'person'; readonly name: string };
 
 export const queue = (name: string): Place => ({ kind: 'queue', name });
 export const topic = (key: string): Place => ({ kind: 'topic', key });
+export const pattern = (key: string): Place => ({ kind: 'pattern', key });
 export const person = (name: string): Place => ({ kind: 'person', name });
 
 export type HeaderMap = Readonly<Record<string, unknown>>;

@@ -6,8 +6,8 @@ import {
   type HeaderMap,
   Inbox,
   numberOf,
-  option,
   type Outgoing,
+  option,
   type Place,
   type Received,
   type Target,
@@ -160,7 +160,7 @@ function propertiesOf(message: Outgoing): NonNullable<IClientPublishOptions['pro
 
 function topicOf(place: Place): string {
   if (place.kind === 'queue') return `$queue/${place.name}`;
-  if (place.kind === 'topic') return place.key.replaceAll('.', '/').replaceAll('*', '+');
+  if (place.kind !== 'person') return place.key.replaceAll('.', '/').replaceAll('*', '+');
   return `$exchange/amq.xmpp/${place.name}@localhost`;
 }
 

@@ -2,8 +2,8 @@
 import {
   type HeaderMap,
   numberOf,
-  option,
   type Outgoing,
+  option,
   type Place,
   type Received,
   userHeaders,
@@ -40,7 +40,7 @@ const STANDARD = new Set([
 
 export function destinationOf(place: Place): string {
   if (place.kind === 'queue') return `/queue/${place.name}`;
-  if (place.kind === 'topic') return `/topic/${place.key}`;
+  if (place.kind !== 'person') return `/topic/${place.key}`;
   return `/exchange/amq.xmpp/${place.name}@localhost`;
 }
 

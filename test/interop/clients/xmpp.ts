@@ -2,8 +2,8 @@
 import {
   bytesOf,
   numberOf,
-  option,
   type Outgoing,
+  option,
   type Place,
   type Received,
   userHeaders,
@@ -38,7 +38,7 @@ const STANDARD = new Set([
 /** Where a message goes that is published there, and where presence goes to consume from there. */
 export function jidOf(place: Place): string {
   if (place.kind === 'queue') return `${place.name}@queues.localhost`;
-  if (place.kind === 'topic') return `amq.topic%${place.key}@exchanges.localhost`;
+  if (place.kind !== 'person') return `amq.topic%${place.key}@exchanges.localhost`;
   return `${place.name}@localhost`;
 }
 
@@ -111,7 +111,6 @@ function shimHeaders(message: Outgoing): XmppElement[] {
     ...(contentType === undefined ? {} : { 'Content-Type': contentType }),
     ...(priority === undefined ? {} : { Priority: String(priority) }),
     ...(expiryMs === undefined ? {} : { Expiration: String(expiryMs) }),
-    ...option('Message-ID', message.messageId),
     ...option('Content-Encoding', message.contentEncoding),
     ...option('Timestamp', message.timestamp?.toString()),
     ...option('Type', message.type),
