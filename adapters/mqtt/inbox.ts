@@ -18,7 +18,7 @@ import { bareNative, PropertySkimmer, RETAIN_FLAG, V5_FLAG } from './native.ts';
 import type { Qos, Version } from './packet.ts';
 import { Reason, reasonForError, Violation } from './reason.ts';
 import type { MqttSession } from './session.ts';
-import { isSystemTopic } from './topic.ts';
+import { isSystemTopic, undelayed } from './topic.ts';
 import type { TopicAccess } from './topic-access.ts';
 import type { TopicTable } from './topic-table.ts';
 
@@ -46,6 +46,8 @@ export interface InboxOptions {
 interface Target {
   readonly address: Address;
   readonly refusal: Reason;
+  /** `$delayed/SECONDS/topic`: published so much later; 0: now. */
+  readonly delayMs: number;
 }
 
 // Used within one call each, so that all connections share them.
@@ -69,7 +71,7 @@ export class Inbox {
   #aliases: Map<number, Target> | null = null;
   /** The topic of the publish before: most clients repeat themselves. */
   #lastTopic: Buffer = Buffer.alloc(0);
-  #lastTarget: Target = { address: NOWHERE, refusal: Reason.TOPIC_INVALID };
+  #lastTarget: Target = { address: NOWHERE, refusal: Reason.TOPIC_INVALID, delayMs: 0 };
   /** QoS 1 and 2 publishes of this connection that are not complete [MQTT 4.9]. */
   #inFlight = 0;
   #held = false;
@@ -147,7 +149,9 @@ export class Inbox {
       now,
       kept,
     );
-    this.#publish(message, target, qos, packetId);
+    const { delayMs: ms } = target;
+    const postponed = ms === 0 ? message : message.postponed({ ms, until: now + ms });
+    this.#publish(postponed, target, qos, packetId);
   }
 
   /** PUBREL: the identifier of a QoS 2 message is free again. */
@@ -248,10 +252,11 @@ export class Inbox {
   }
 
   #resolve(bytes: Buffer, start: number, end: number): Target {
-    const topic = readText(bytes, start, end);
-    if (/[+#]/.test(topic)) {
+    const whole = readText(bytes, start, end);
+    if (/[+#]/.test(whole)) {
       throw new Violation(Reason.TOPIC_INVALID, 'a wildcard in a topic [MQTT-3.3.2-2]');
     }
+    const { topic, delayMs } = undelayed(whole);
     const address = this.#options.topics.address(topic);
     const forbidden = isSystemTopic(topic) || !this.#options.access.mayPublish(topic);
     const refusal = forbidden
@@ -259,7 +264,7 @@ export class Inbox {
       : address === null
         ? Reason.TOPIC_INVALID
         : Reason.SUCCESS;
-    this.#lastTarget = { address: address ?? NOWHERE, refusal };
+    this.#lastTarget = { address: address ?? NOWHERE, refusal, delayMs };
     this.#lastTopic = Buffer.from(bytes.subarray(start, end));
     return this.#lastTarget;
   }

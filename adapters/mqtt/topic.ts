@@ -4,6 +4,7 @@
  *   a/b              the configured exchange, key a.b (characters swapped, core/address.ts)
  *   $queue/q         the default exchange, queue q; subscribing consumes it
  *   $exchange/x/a/b  exchange x, key a.b
+ *   $delayed/5/a/b   publishes to a/b five seconds later (EMQX's)
  *   $share/g/filter  one queue for the group's subscribers to filter
  *
  * Names of queues and exchanges stand as they are, except that `%`, `+`, `#` (and in an exchange's
@@ -42,6 +43,16 @@ export function isTopicFilter(filter: string): boolean {
 /** Topics that only the broker publishes to. */
 export function isSystemTopic(topic: string): boolean {
   return topic.startsWith('$SYS/') || topic === '$SYS';
+}
+
+/** The longest delay that EMQX takes, in seconds. */
+const DELAY_SECONDS_MAX = 4_294_967;
+
+/** Takes `$delayed/SECONDS/` off a topic; one that is not well-formed stays, and has no address. */
+export function undelayed(topic: string): { readonly topic: string; readonly delayMs: number } {
+  const [, seconds, rest] = /^\$delayed\/(\d{1,7})\/(.+)$/s.exec(topic) ?? [];
+  if (rest === undefined || Number(seconds) > DELAY_SECONDS_MAX) return { topic, delayMs: 0 };
+  return { topic: rest, delayMs: Number(seconds) * 1000 };
 }
 
 /** The address that a topic is published to; null where it is none that can be published to. */

@@ -43,8 +43,8 @@ export const SUBSCRIPTION_NAMES = [
   headerName('durable-subscriber-name'),
 ] as const;
 export const AMQ_BROWSER = headerName('browser');
+export const AMQ_SCHEDULED_DELAY = headerName('AMQ_SCHEDULED_DELAY');
 export const AMQ_SCHEDULED = [
-  headerName('AMQ_SCHEDULED_DELAY'),
   headerName('AMQ_SCHEDULED_PERIOD'),
   headerName('AMQ_SCHEDULED_REPEAT'),
   headerName('AMQ_SCHEDULED_CRON'),

@@ -292,7 +292,7 @@ export class Publishing implements PublisherEvents {
 
   #message(frame: Frame, target: Target, reply: string | null): Message {
     const now = this.#link.context.clock.now();
-    return new Message(
+    const message = new Message(
       stompFormat,
       nativeOf(frame, reply),
       frame.body,
@@ -304,6 +304,9 @@ export class Publishing implements PublisherEvents {
       now,
       isTrue(frame.get(names.RETAIN)),
     );
+    const delay = this.#link.dialect === 'activemq' ? frame.get(names.AMQ_SCHEDULED_DELAY) : '0';
+    const ms = numberOf(delay ?? '0', names.AMQ_SCHEDULED_DELAY.text);
+    return ms === 0 ? message : message.postponed({ ms, until: now + ms });
   }
 
   #publish(message: Message, pending: Pending, transaction: Transaction | null): void {
@@ -441,6 +444,6 @@ function numberOf(text: string, header: string): number {
 function checkScheduled(frame: Frame): void {
   for (const name of names.AMQ_SCHEDULED) {
     if (!frame.has(name)) continue;
-    throw new StompError('Not implemented', `${name.text}: scheduled delivery is not supported\n`);
+    throw new StompError('Not implemented', `${name.text}: only a delay can be scheduled\n`);
   }
 }

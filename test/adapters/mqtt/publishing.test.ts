@@ -32,6 +32,18 @@ describe.each([3, 4, 5] as const)('MQTT level %i', (version) => {
     expect(client.one('pubcomp').messageId).toBe(8);
   });
 
+  it('publishes later what is sent to $delayed', () => {
+    const gateway = new TestGateway();
+    const [sender, receiver] = [gateway.connect('s', version), gateway.connect('r', version)];
+    receiver.subscribe('t/#', 1);
+    sender.publish('$delayed/5/t/x', 'later', 1, { messageId: 7 });
+    expect(sender.one('puback').messageId).toBe(7);
+    sender.publish('t/x', 'now', 0);
+    expect(receiver.texts()).toEqual(['t/x now']);
+    gateway.world.clock.advance(5000);
+    expect(receiver.texts()).toEqual(['t/x later']);
+  });
+
   it('takes a QoS 2 message once, however often it is sent', () => {
     const gateway = new TestGateway();
     const [client, receiver] = [gateway.connect('c', version), gateway.connect('r', version)];

@@ -7,6 +7,7 @@ import {
   replyTopic,
   sessionQueueName,
   topicToAddress,
+  undelayed,
 } from '../../../adapters/mqtt/topic.ts';
 
 const EXCHANGE = 'amq.topic';
@@ -65,6 +66,20 @@ describe('topics', () => {
     });
     for (const nowhere of ['$queue/', '$exchange/', '$exchange//k', '$delayed/5/t']) {
       expect(topicToAddress(nowhere, EXCHANGE)).toBeNull();
+    }
+  });
+
+  it('of publishes that are to wait', () => {
+    expect(undelayed('$delayed/5/a/b')).toEqual({ topic: 'a/b', delayMs: 5000 });
+    expect(undelayed('$delayed/0/$queue/q')).toEqual({ topic: '$queue/q', delayMs: 0 });
+    for (const other of [
+      'a/b',
+      '$delayed/5',
+      '$delayed/5/',
+      '$delayed/x/t',
+      '$delayed/4294968/t',
+    ]) {
+      expect(undelayed(other)).toEqual({ topic: other, delayMs: 0 });
     }
   });
 
