@@ -65,6 +65,8 @@ export async function startWorker(
   await channel.assertQueue(WORK, { durable: true });
   await channel.bindQueue(WORK, 'amq.topic', 'sensors.*');
   await channel.prefetch(1);
+  // One at a time: the last one is all that may be unfinished when the worker goes.
+  let handled: Promise<void> = Promise.resolve();
   await channel.consume(WORK, (message) => {
     if (message === null) return;
     const reading = JSON.parse(message.content.toString()) as Result;
@@ -81,9 +83,12 @@ export async function startWorker(
         headers,
       });
     }
-    void channel.waitForConfirms().then(() => channel.ack(message));
+    handled = channel.waitForConfirms().then(() => channel.ack(message));
   });
-  return () => connection.close();
+  return async () => {
+    await handled;
+    await connection.close();
+  };
 }
 
 /** The dashboard: STOMP, every result. */

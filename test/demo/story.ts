@@ -24,6 +24,7 @@ const ALL = { '/': { configure: '.*', write: '.*', read: '.*' } };
 const PATIENCE_MS = 10_000;
 
 const CONFIG: ConfigFile = {
+  store: 'memory',
   listeners: ['amqp', 'mqtt', 'stomp', 'xmpp'].map((protocol) => ({ protocol, port: 0 })),
   users: [
     { name: 'guest', password: 'guest', permissions: ALL },

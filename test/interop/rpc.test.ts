@@ -3,9 +3,10 @@
  * protocol's ordinary means (reply-to, Response Topic, temporary queue, its own JID), the worker
  * answers by its own, and knows nothing of the other's protocol.
  */
+import { type ConsumeMessage, connect } from 'amqplib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Client, type Place, person, queue, topic } from './clients/client.ts';
-import { AMQP, ENDS, type End, PROTOCOL_ENDS, XMPP } from './clients/ends.ts';
+import { AMQP, ENDS, type End, PAIRS, PROTOCOL_ENDS, XMPP } from './clients/ends.ts';
 import { type InteropGateway, startInterop } from './interop-gateway.ts';
 
 const TALKING = ENDS.filter((end) => end.bare === null);
@@ -36,13 +37,16 @@ async function complete(
 }
 
 describe.each(TALKING)('$name asks', (asking) => {
-  it.each(TALKING)('a worker on a queue, $name', async (working) => {
+  const working = PAIRS.filter(({ from, to }) => from === asking && to.bare === null);
+  const workers = working.map(({ to }) => to);
+
+  it.each(workers)('a worker on a queue, $name', async (working) => {
     const place = queue(world.unique('rpc'));
     const ends = [world.sender(asking), world.receiver(working)] as const;
     await complete(...ends, place, 'request-1');
   });
 
-  it.each(TALKING)('with a correlation id of bytes, $name', async (working) => {
+  it.each(workers)('with a correlation id of bytes, $name', async (working) => {
     const place = queue(world.unique('rpc-bytes'));
     const ends = [world.sender(asking), world.receiver(working)] as const;
     await complete(...ends, place, BYTES);
@@ -60,6 +64,26 @@ describe.each(PROTOCOL_ENDS)('$name asks over a topic', (asking) => {
   it.each(working)('$name', async (worker) => {
     const place = topic(world.unique('rpc.topic'));
     await complete(world.sender(asking), world.receiver(worker), place, 'by topic');
+  });
+});
+
+describe('AMQP with amq.rabbitmq.reply-to', () => {
+  it.each(PROTOCOL_ENDS)('asks $name', async (working) => {
+    const name = world.unique('direct-reply');
+    const inbox = await world.receiver(working).consume(queue(name));
+    const port = world.gateway.port('amqp');
+    const connection = await connect(`amqp://user0:secret@127.0.0.1:${port}`);
+    const channel = await connection.createChannel();
+    const answered = new Promise<ConsumeMessage | null>((resolve) => {
+      void channel.consume('amq.rabbitmq.reply-to', resolve, { noAck: true });
+    });
+    const options = { replyTo: 'amq.rabbitmq.reply-to', correlationId: '7' };
+    channel.sendToQueue(name, Buffer.from('ping'), options);
+    await (await inbox.next()).answer('pong');
+    const answer = await answered;
+    expect(answer?.content.toString()).toBe('pong');
+    expect(answer?.properties.correlationId).toBe('7');
+    await connection.close();
   });
 });
 

@@ -6,7 +6,7 @@
  */
 import { type Channel, connect } from 'amqplib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Client, type Inbox, queue, topic } from './clients/client.ts';
+import { type Client, type Inbox, pattern, queue, topic } from './clients/client.ts';
 import { AMQP, type End, MQTT5, PROTOCOL_ENDS, STOMP, XMPP } from './clients/ends.ts';
 import { type InteropGateway, startInterop } from './interop-gateway.ts';
 
@@ -100,6 +100,19 @@ describe.each(SUBSCRIBERS)('subscribed by $end.name ($how)', ({ end }) => {
 });
 
 describe('subscribed by XMPP', () => {
+  it.each(PROTOCOL_ENDS)(
+    'presence to an exchange binds a pattern, so $name reaches it',
+    async (from) => {
+      const client = await world.connect(XMPP);
+      const patterns = [...Q1, ...Q2.slice(1)];
+      const [first, lazy] = await Promise.all(patterns.map((key) => client.consume(pattern(key))));
+      await publishAll(await world.connect(from));
+      expect(first && (await keysOf(first))).toEqual(expected('q1'));
+      const prefixed = expected('q2').filter((key) => key.startsWith('lazy'));
+      expect(lazy && (await keysOf(lazy))).toEqual(prefixed);
+    },
+  );
+
   // A pubsub node is one topic (XEP-0060 has no wildcards): each exact key is a node.
   it.each(PROTOCOL_ENDS)('a node is one exact key, whatever $name publishes', async (from) => {
     const client = await world.connect(XMPP);

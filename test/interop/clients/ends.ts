@@ -51,3 +51,11 @@ export const MORE_ENDS: readonly End[] = [
 ];
 
 export const ENDS: readonly End[] = [...PROTOCOL_ENDS, ...MORE_ENDS];
+
+/** Every pair of protocols, and each further library with one of each protocol, both ways. */
+export const PAIRS: readonly { readonly from: End; readonly to: End }[] = ENDS.flatMap((from) =>
+  ENDS.filter((to) => PROTOCOL_ENDS.includes(from) || PROTOCOL_ENDS.includes(to)).map((to) => ({
+    from,
+    to,
+  })),
+);
