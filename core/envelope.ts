@@ -33,6 +33,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   S: 'longstr',
   I: 'signedint',
   l: 'long',
+  L: 'long',
   t: 'bool',
   b: 'byte',
   B: 'unsignedbyte',
@@ -229,7 +230,11 @@ function fromJson(json: Json, type: Descriptor | undefined): HeaderValue | undef
     case 'T':
       return numberOf(text, (seconds) => new Date(seconds * 1000));
     case 'l':
-      return /^-?\d{1,20}$/.test(text) ? BigInt.asIntN(64, BigInt(text)) : undefined;
+      return longFrom(text);
+    case 'L': {
+      const long = longFrom(text);
+      return long === undefined ? undefined : new Typed('L', long);
+    }
     case 'D':
       return decimalFrom(text);
     case 'I':
@@ -243,6 +248,10 @@ function fromJson(json: Json, type: Descriptor | undefined): HeaderValue | undef
         ? numberOf(text, (number) => new Typed(type, number))
         : undefined;
   }
+}
+
+function longFrom(text: string): bigint | undefined {
+  return /^-?\d{1,20}$/.test(text) ? BigInt.asIntN(64, BigInt(text)) : undefined;
 }
 
 function structured(json: Json, type: Descriptor | undefined): HeaderValue | undefined {

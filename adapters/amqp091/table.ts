@@ -32,7 +32,7 @@ const SIZES = new Map<number, number>([
   ...[...'tbB'].map((letter) => [code(letter), 1] as const),
   ...[...'su'].map((letter) => [code(letter), 2] as const),
   ...[...'Iif'].map((letter) => [code(letter), 4] as const),
-  ...[...'ldT'].map((letter) => [code(letter), 8] as const),
+  ...[...'lLdT'].map((letter) => [code(letter), 8] as const),
   [code('D'), 5],
   [code('V'), 0],
   ...[...'SxAF'].map((letter) => [code(letter), CARRIES_SIZE] as const),
@@ -146,6 +146,9 @@ function decodeFixed(letter: string, buffer: Buffer, offset: number): HeaderValu
       return new Typed('i', buffer.readUInt32BE(offset));
     case 'l':
       return buffer.readBigInt64BE(offset);
+    case 'L':
+      // The letter of AMQP 4.2.1 that py-amqp writes, and signed, as RabbitMQ takes it too.
+      return new Typed('L', buffer.readBigInt64BE(offset));
     case 'f':
       return new Typed('f', buffer.readFloatBE(offset));
     case 'd':
@@ -261,6 +264,7 @@ function writeFixed(letter: string, value: HeaderValue, into: Buffer, offset: nu
       view.setUint32(0, numberOf(value));
       break;
     case 'l':
+    case 'L':
     case 'T':
       view.setBigUint64(0, BigInt.asUintN(64, bigintOf(value)));
       break;

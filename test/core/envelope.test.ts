@@ -79,6 +79,7 @@ describe('headers as strings', () => {
     [true, 'true', 't'],
     [null, '', 'V'],
     [5n, '5', 'l'],
+    [new Typed('L', -5n), '-5', 'L'],
     [new Typed('b', 5), '5', 'b'],
     [decimal(2, -105), '-1.05', 'D'],
     [Buffer.from('hi'), 'aGk=', 'x'],

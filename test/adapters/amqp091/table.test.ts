@@ -48,6 +48,7 @@ test.each([
   ['I', 'fffffffd', -3],
   ['i', 'fffffffd', new Typed('i', 4_294_967_293)],
   ['l', 'fffffffffffffffc', -4n],
+  ['L', 'fffffffffffffffb', new Typed('L', -5n)],
   ['f', '3fc00000', new Typed('f', 1.5)],
   ['d', '3ff8000000000000', 1.5],
   ['d', '4000000000000000', new Typed('d', 2)],
