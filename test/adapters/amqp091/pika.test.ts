@@ -1,35 +1,12 @@
-import { execFile, execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Harness } from './amqplib-harness.ts';
-
-const PYTHON = '/usr/bin/python3';
-
-function works(command: string, ...args: string[]): boolean {
-  try {
-    execFileSync(command, args, { stdio: 'ignore' });
-    return true;
-  } catch {
-    console.warn(`SKIPPED: ${command} ${args.join(' ')} does not work on this machine`);
-    return false;
-  }
-}
+import { PYTHON, run, works } from './commands.ts';
 
 const withPika = test.skipIf(!works(PYTHON, '-c', 'import pika'));
 const withTools = test.skipIf(!works('amqp-publish', '--help'));
 const harness = new Harness();
 beforeAll(() => harness.start());
 afterAll(() => harness.stop());
-
-/** Runs a command to its end; answers what it printed. */
-function run(command: string, args: readonly string[], input = ''): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = execFile(command, args, { timeout: 15_000 }, (error, stdout, stderr) => {
-      if (error === null) resolve(stdout);
-      else reject(new Error(`${error.message}\n${stdout}\n${stderr}`));
-    });
-    child.stdin?.end(input);
-  });
-}
 
 const PRELUDE = `
 import json, sys, pika
