@@ -164,6 +164,7 @@ export class ClientConnection implements Connection, Link {
         element('session', { xmlns: NS.SESSION }, element('optional')),
         element('sm', { xmlns: NS.MANAGEMENT }),
         element('ver', { xmlns: NS.ROSTER_VERSIONING }),
+        element('csi', { xmlns: NS.CLIENT_STATE }),
       );
     }
   }
@@ -364,6 +365,8 @@ export class ClientConnection implements Connection, Link {
     if (namespace === '' && (name === 'message' || name === 'presence' || name === 'iq')) {
       session.handle(node);
     } else if (namespace === NS.MANAGEMENT) this.#management(session, node, name);
+    // XEP-0352: a hint that asks for nothing.
+    else if (namespace === NS.CLIENT_STATE && /^(in)?active$/.test(name)) return;
     else this.#stream.fail('unsupported-stanza-type', name);
   }
 

@@ -21,9 +21,12 @@ const HOST_FEATURES = [
   NS.PRIVATE,
   NS.VCARD,
   NS.CARBONS,
+  NS.BLOCKING,
   'urn:xmpp:carbons:rules:0',
   'msgoffline',
 ];
+
+const ACCOUNT_FEATURES = [NS.ARCHIVE, `${NS.ARCHIVE}#extended`, NS.STANZA_IDS];
 
 export function infoResult(
   iq: Element,
@@ -75,5 +78,5 @@ export function discoItems(host: Host, iq: Element, query: Element): Element {
 export function accountInfo(iq: Element, query: Element): Element {
   if (query.attrs.node !== undefined) return errorReply(iq, 'item-not-found');
   const identity = { category: 'account', type: 'registered', name: '' };
-  return infoResult(iq, undefined, identity, [NS.DISCO_INFO, NS.DISCO_ITEMS]);
+  return infoResult(iq, undefined, identity, [NS.DISCO_INFO, NS.DISCO_ITEMS, ...ACCOUNT_FEATURES]);
 }

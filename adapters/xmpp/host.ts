@@ -8,6 +8,8 @@ import { randomName } from '../../core/random.ts';
 import type { Context } from '../adapter.ts';
 import { Accounts } from './accounts.ts';
 import { type Domains, domainsOf } from './address.ts';
+import { Archives } from './archive.ts';
+import { Blocking } from './blocking.ts';
 import type { Entity, Service } from './entity.ts';
 import type { XmppFormat } from './format.ts';
 import { JsonTable } from './json-table.ts';
@@ -43,6 +45,8 @@ export class Host {
   readonly messages: Messages;
   readonly requests: Requests;
   readonly subscriptions: Subscriptions;
+  readonly blocking: Blocking;
+  readonly archives: Archives;
   /** By domain. */
   readonly services = new Map<string, Service>();
   readonly components = new Map<string, Entity>();
@@ -83,6 +87,8 @@ export class Host {
     this.messages = new Messages(this);
     this.requests = new Requests(this);
     this.subscriptions = new Subscriptions(this);
+    this.blocking = new Blocking(this);
+    this.archives = new Archives(this);
   }
 
   addService(service: Service): void {

@@ -15,8 +15,17 @@ import { after } from '../../core/eventually.ts';
 import { Message } from '../../core/message.ts';
 import type { Account } from './account.ts';
 import { jidOfAddress } from './address.ts';
+import { dropStanzaIds, isArchivable, stanzaId } from './archive.ts';
 import { carbonCopies } from './carbons.ts';
-import { childOf, type Element, elementsOf, namespaceOf, serialize } from './element.ts';
+import {
+  childOf,
+  childrenOf,
+  type Element,
+  elementsOf,
+  namespaceOf,
+  serialize,
+  withAttributes,
+} from './element.ts';
 import type { Entity } from './entity.ts';
 import { bodyOf, nativeOf, shimHeader } from './format.ts';
 import type { Host } from './host.ts';
@@ -64,11 +73,10 @@ export class Messages {
 
   /** A client's own message, to anybody. */
   sent(session: ClientSession, stanza: Element, to: Jid): void {
-    if (!isMessageType(stanza.attrs.type)) {
-      session.bounce(stanza, 'bad-request');
-      return;
-    }
+    // RFC 6121 5.2.2: what is no type is normal.
+    if (!isMessageType(stanza.attrs.type)) delete stanza.attrs.type;
     if (stanza.attrs.to === undefined) stanza.attrs.to = to.full;
+    if (isArchivable(stanza)) this.#archiveSent(session, stanza, to);
     if (session.account.sessions.size > 1) this.#copySent(session, stanza);
     this.#host.router.route(session, stanza, to);
   }
@@ -76,6 +84,7 @@ export class Messages {
   /** A message to somebody of this domain. */
   route(sender: Entity, stanza: Element, to: Jid): void {
     const type = stanza.attrs.type ?? 'normal';
+    dropStanzaIds(stanza, bareOf(to).bare);
     const account = this.#host.accounts.online(to.local);
     if (to.resource !== '') {
       if (account?.sessions.has(to.resource) === true) {
@@ -106,7 +115,8 @@ export class Messages {
     this.#count(false);
     const native = message.as(this.#host.format, this.#host.context.clock.now());
     const from = this.senderOf(message, native);
-    session.send(messageWire(native, from, session.jid.full, ''), receipt);
+    const extra = this.#archiveForeign(message, native, from, session.jid.bare);
+    session.send(messageWire(native, from, session.jid.full, extra), receipt);
     this.#copyReceived(session.account, [session], native, from, session.jid.full);
   }
 
@@ -117,9 +127,12 @@ export class Messages {
     const headline = typeOfNative(native) === 'headline';
     const recipients = headline ? account.reachable() : account.preferred();
     const handover = new Handover(delivery, recipients.length);
-    const extra = delayed ? serialize(delay(message, this.#host.domains.host)) : '';
     const from = this.senderOf(message, native);
-    this.#count(delivery.attempts > 0);
+    const again = delivery.attempts > 0;
+    const extra =
+      (delayed ? serialize(delay(message, this.#host.domains.host)) : '') +
+      (again ? '' : this.#archiveForeign(message, native, from, account.jid.bare));
+    this.#count(again);
     for (const session of recipients) {
       // RFC 6121 8.5.2.1.1: the address stays the one that was written to.
       session.send(messageWire(native, from, account.jid.bare, extra), handover);
@@ -168,6 +181,7 @@ export class Messages {
 
   #publish(sender: Entity, stanza: Element, key: string, unrouted: (() => void) | undefined): void {
     const from = stanza.attrs.from ?? sender.jid.full;
+    this.#archiveReceived(stanza, from, key);
     const message = this.build(stanza, from, XMPP_EXCHANGE, key, isStorable(stanza));
     const refuse = (): void => {
       const jid = parseJid(key);
@@ -190,6 +204,33 @@ export class Messages {
       },
       () => this.#host.log.error({ jid: jid.bare }, 'message lost: no inbox'),
     );
+  }
+
+  #archiveSent(session: ClientSession, stanza: Element, to: Jid): void {
+    // XEP-0313 5.1.1: to oneself is archived once, as what was received.
+    if (to.bare === session.jid.bare) return;
+    const full = withAttributes(stanza, { xmlns: NS.CLIENT, from: session.jid.full });
+    this.#host.archives.keep(session.jid.bare, to.full, serialize(full));
+  }
+
+  /** With the id that it gets on the way (XEP-0359). */
+  #archiveReceived(stanza: Element, from: string, key: string): void {
+    const to = parseJid(key);
+    if (to === null || !isArchivable(stanza)) return;
+    const ids = childrenOf(stanza, 'stanza-id', NS.STANZA_IDS);
+    // It was archived when it was tried at a resource that is gone by now.
+    if (ids.some((child) => child.attrs.by === to.bare)) return;
+    const whole = withAttributes(stanza, { xmlns: NS.CLIENT, from, to: to.full });
+    const id = this.#host.archives.keep(to.bare, from, serialize(whole));
+    stanza.append(stanzaId(id, to.bare));
+  }
+
+  /** What another protocol sent is archived when it arrives at the person. */
+  #archiveForeign(message: Message, native: Buffer, from: string, owner: string): string {
+    if (message.format === this.#host.format || !message.durable) return '';
+    const [start, content, end] = messageWire(native, from, owner, '');
+    const xml = `<message xmlns="${NS.CLIENT}"${start.slice('<message'.length)}${content}${end}`;
+    return serialize(stanzaId(this.#host.archives.keep(owner, from, xml), owner));
   }
 
   #copySent(session: ClientSession, stanza: Element): void {

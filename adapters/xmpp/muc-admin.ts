@@ -142,7 +142,7 @@ function changeRole(
     return null;
   }
   target.role = role;
-  room.update(target);
+  room.update(target, details(actor, item));
   return null;
 }
 
@@ -170,10 +170,11 @@ function changeAffiliation(
   for (const occupant of [...room.occupants.values()]) {
     if (occupant.jid.bare !== who.bare) continue;
     if (affiliation === 'outcast') room.leave(occupant, ['301'], details(actor, item));
-    else if (affiliation === 'none' && room.config.membersOnly) room.leave(occupant, ['321']);
+    else if (affiliation === 'none' && room.config.membersOnly)
+      room.leave(occupant, ['321'], details(actor, item));
     else {
       occupant.role = roleFor(room, occupant.jid);
-      room.update(occupant);
+      room.update(occupant, details(actor, item));
     }
   }
   return null;

@@ -6,7 +6,15 @@ import { type Delivery, NO_ARGUMENTS, type Subscription } from '../../core/engin
 import { after } from '../../core/eventually.ts';
 import type { Message } from '../../core/message.ts';
 import { ROOM_PREFIX } from './address.ts';
-import { childrenOf, type Element, element, serialize, withAttributes } from './element.ts';
+import { stanzaId } from './archive.ts';
+import {
+  childrenOf,
+  type Element,
+  element,
+  serialize,
+  standalone,
+  withAttributes,
+} from './element.ts';
 import type { Entity } from './entity.ts';
 import { nativeOf } from './format.ts';
 import type { Host } from './host.ts';
@@ -36,7 +44,14 @@ interface Said {
 export interface StoredRoom {
   config: RoomConfig;
   affiliations: Record<string, Affiliation>;
-  subject: { text: string; nick: string };
+  subject: Subject;
+}
+
+export interface Subject {
+  text: string;
+  nick: string;
+  /** When it was set. */
+  at?: number;
 }
 
 /** What a newcomer asks to be shown (XEP-0045 7.2.14). */
@@ -54,7 +69,7 @@ export class Room {
   readonly affiliations: Map<string, Affiliation>;
   /** By nickname. */
   readonly occupants = new Map<string, Occupant>();
-  subject: { text: string; nick: string };
+  subject: Subject;
   /** The exchange was declared for this room, not by somebody else before. */
   madeExchange = false;
   readonly #host: Host;
@@ -140,13 +155,13 @@ export class Room {
     const own = this.config.nonAnonymous ? ['100', ...codes] : codes;
     this.#show(occupant, occupant, ['110', ...own]);
     this.#replay(occupant, history);
-    this.#sendSubject(occupant);
+    this.#sendSubject(occupant, true);
   }
 
   /** A change of somebody's presence, role or affiliation. */
-  update(occupant: Occupant): void {
+  update(occupant: Occupant, detail: readonly Element[] = []): void {
     for (const other of this.occupants.values()) {
-      this.#show(occupant, other, other === occupant ? ['110'] : []);
+      this.#show(occupant, other, other === occupant ? ['110'] : [], detail);
     }
   }
 
@@ -176,7 +191,7 @@ export class Room {
     occupant.role = 'none';
     for (const other of this.occupants.values()) {
       const item = this.#item(occupant, other);
-      item.append(...detail);
+      item.append(...detail.map(standalone));
       const own = other === occupant ? ['110'] : [];
       this.#send(other, this.#gone(occupant.nick, other, item, [...codes, ...own], status));
     }
@@ -187,7 +202,7 @@ export class Room {
   destroyed(destroy: Element): void {
     for (const occupant of [...this.occupants.values()]) {
       const item = element('item', { affiliation: 'none', role: 'none' });
-      const stanza = this.#gone(occupant.nick, occupant, item, [], null);
+      const stanza = this.#gone(occupant.nick, occupant, item, ['110'], null);
       const [user] = childrenOf(stanza, 'x', NS.MUC_USER);
       user?.append(destroy);
       this.#send(occupant, stanza);
@@ -196,8 +211,8 @@ export class Room {
   }
 
   setSubject(text: string, nick: string): void {
-    this.subject = { text, nick };
-    for (const occupant of this.occupants.values()) this.#sendSubject(occupant);
+    this.subject = { text, nick, at: this.#host.context.clock.now() };
+    for (const occupant of this.occupants.values()) this.#sendSubject(occupant, false);
   }
 
   /** From the room to everybody. */
@@ -210,8 +225,9 @@ export class Room {
   deliver(delivery: Delivery): void {
     const { message } = delivery;
     const nick = this.#nickOf(message);
-    const native = this.#groupchat(message);
+    const plain = this.#groupchat(message);
     const from = withResource(this.jid, nick).full;
+    const native = plain.includes('<body') ? this.#archived(plain, from) : plain;
     for (const { jid, entity } of this.occupants.values()) {
       entity.send(messageWire(native, from, jid.full, ''), null);
     }
@@ -273,6 +289,14 @@ export class Room {
     return nativeOf(stanza, from);
   }
 
+  /** With its id in the room's archive (XEP-0313 5.1.2). */
+  #archived(native: Buffer, from: string): Buffer {
+    const [start, content, end] = messageWire(native, from, this.jid.bare, '');
+    const xml = `<message xmlns="${NS.CLIENT}"${start.slice('<message'.length)}${content}${end}`;
+    const id = this.#host.archives.keep(this.jid.bare, from, xml);
+    return Buffer.concat([native, Buffer.from(serialize(stanzaId(id, this.jid.bare)))]);
+  }
+
   #replay(occupant: Occupant, request: HistoryRequest): void {
     const wanted = Math.min(request.stanzas, this.config.historyLength);
     const recent = wanted === 0 ? [] : this.#history.slice(-wanted);
@@ -291,18 +315,24 @@ export class Room {
   }
 
   /** XEP-0045 7.2.15: also where there is none. */
-  #sendSubject(occupant: Occupant): void {
-    const { text, nick } = this.subject;
+  #sendSubject(occupant: Occupant, late: boolean): void {
+    const { text, nick, at } = this.subject;
     const from = nick === '' ? this.jid : withResource(this.jid, nick);
     const stanza = element(
       'message',
       { from: from.full, to: occupant.jid.full, type: 'groupchat' },
       element('subject', {}, ...(text === '' ? [] : [text])),
+      late && at !== undefined ? delayAt(at, this.jid.bare) : null,
     );
     this.#send(occupant, stanza);
   }
 
-  #show(occupant: Occupant, to: Occupant, codes: readonly string[]): void {
+  #show(
+    occupant: Occupant,
+    to: Occupant,
+    codes: readonly string[],
+    detail: readonly Element[] = [],
+  ): void {
     const stanza = withAttributes(occupant.presence, {
       from: withResource(this.jid, occupant.nick).full,
       to: to.jid.full,
@@ -314,7 +344,9 @@ export class Room {
         typeof child === 'string' ||
         !/^http:\/\/jabber.org\/protocol\/muc/.test(child.attrs.xmlns ?? ''),
     );
-    const user = this.#user(this.#item(occupant, to), codes);
+    const item = this.#item(occupant, to);
+    item.append(...detail.map(standalone));
+    const user = this.#user(item, codes);
     stanza.children = [...kept, user];
     this.#send(to, stanza);
   }
@@ -344,7 +376,8 @@ export class Room {
       affiliation: this.affiliation(occupant.jid),
       role: occupant.role,
     });
-    if (this.config.nonAnonymous || to.role === 'moderator') item.attrs.jid = occupant.jid.full;
+    const shown = this.config.nonAnonymous || to.role === 'moderator' || to === occupant;
+    if (shown) item.attrs.jid = occupant.jid.full;
     return item;
   }
 

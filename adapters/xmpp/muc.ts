@@ -5,6 +5,8 @@
 import { NO_ARGUMENTS } from '../../core/engine.ts';
 import { BrokerError } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
+import { dropStanzaIds } from './archive.ts';
+import { archiveAnswer } from './archive-query.ts';
 import { infoResult, itemsResult } from './disco.ts';
 import {
   childOf,
@@ -26,6 +28,16 @@ import { type HistoryRequest, type Occupant, Room, roleFor, type StoredRoom } fr
 import { NS } from './namespaces.ts';
 import { type Condition, conditionOf, errorReply, resultReply } from './stanza-error.ts';
 import { wireOf } from './wire.ts';
+
+const ROOM_FEATURES = [
+  NS.MUC,
+  NS.DISCO_INFO,
+  NS.DISCO_ITEMS,
+  NS.PING,
+  NS.ARCHIVE,
+  `${NS.ARCHIVE}#extended`,
+  NS.STANZA_IDS,
+];
 
 export class Muc implements Service {
   readonly domain: string;
@@ -70,6 +82,7 @@ export class Muc implements Service {
     room.destroyed(detail);
     this.#stored.delete(room.jid.bare);
     this.#rooms.delete(room.jid.bare);
+    this.#host.archives.drop(room.jid.bare);
     room.close();
     this.#deleteExchange(room);
   }
@@ -80,6 +93,7 @@ export class Muc implements Service {
     room.close();
     if (room.config.persistent || this.#rooms.get(room.jid.bare) !== room) return;
     this.#rooms.delete(room.jid.bare);
+    this.#host.archives.drop(room.jid.bare);
     this.#deleteExchange(room);
   }
 
@@ -245,6 +259,7 @@ export class Muc implements Service {
       this.#bounce(sender, stanza, 'forbidden');
       return;
     }
+    dropStanzaIds(stanza, room.jid.bare);
     const durable = childOf(stanza, 'body', '') !== undefined;
     const { full } = occupant.jid;
     const message = this.#host.messages.build(stanza, full, room.exchange, '', durable);
@@ -376,7 +391,7 @@ export class Muc implements Service {
           iq,
           payload.attrs.node,
           { category: 'conference', type: 'text', name: room.config.name || room.jid.local },
-          [NS.MUC, NS.DISCO_INFO, NS.DISCO_ITEMS, NS.PING, ...roomFeatures(room.config)],
+          [...ROOM_FEATURES, ...roomFeatures(room.config)],
           roomInfo(room.config, room.occupants.size, room.subject.text),
         );
       case NS.DISCO_ITEMS: {
@@ -387,6 +402,10 @@ export class Muc implements Service {
         );
         return itemsResult(iq, payload.attrs.node, items);
       }
+      case NS.ARCHIVE:
+        return this.#mayReadArchive(room, from)
+          ? archiveAnswer(this.#host.archives, room.jid.bare, sender, iq, payload)
+          : errorReply(iq, 'forbidden');
       case NS.MUC_ADMIN:
         return adminRequest(this, room, from, iq, payload);
       case NS.MUC_OWNER:
@@ -394,6 +413,14 @@ export class Muc implements Service {
       default:
         return errorReply(iq, 'service-unavailable');
     }
+  }
+
+  /** XEP-0313 5.1.2: who may enter, and knows the password where there is one. */
+  #mayReadArchive(room: Room, from: Jid): boolean {
+    const affiliation = room.affiliation(from);
+    if (affiliation === 'outcast') return false;
+    if (room.occupantOf(from) !== undefined || affiliation !== 'none') return true;
+    return !room.config.membersOnly && room.config.password === '';
   }
 
   /** Between occupants; to oneself it is XEP-0410's question whether one is inside still. */

@@ -88,8 +88,9 @@ export class PresenceState {
 
   #leave(stanza: Element): void {
     if (this.#current !== null) {
-      this.#current = null;
+      // RFC 6121 4.5.2: the resource that leaves is told too.
       this.#tellAll(stanza);
+      this.#current = null;
     }
     for (const to of this.#directed.values()) {
       this.#host.router.route(this.#session, withAttributes(stanza, { to: to.full }), to);
@@ -102,14 +103,19 @@ export class PresenceState {
   #tellAll(stanza: Element): void {
     const { account } = this.#session;
     for (const contact of account.roster.contacts()) {
-      if (account.roster.shows(contact.jid)) {
+      if (account.roster.shows(contact.jid) && !this.#blocks(contact.jid)) {
         this.#host.router.send(withAttributes(stanza, { to: contact.jid }));
       }
     }
     for (const other of account.available()) {
-      const copy = withAttributes(stanza, { to: account.jid.bare });
-      if (other !== this.#session || stanza === this.#current) other.send(wireOf(copy), null);
+      other.send(wireOf(withAttributes(stanza, { to: account.jid.bare })), null);
     }
+  }
+
+  /** XEP-0191 3.3: who is blocked sees nothing. */
+  #blocks(contact: string): boolean {
+    const jid = parseJid(contact);
+    return jid !== null && this.#host.blocking.blocks(this.#session.jid.bare, jid);
   }
 
   /** What an arriving resource is told: contacts' presence, its siblings', requests that wait. */

@@ -1,5 +1,6 @@
 /** Requests that the gateway answers itself: as the host, and on behalf of its accounts. */
 import { after } from '../../core/eventually.ts';
+import { archiveAnswer } from './archive-query.ts';
 import { accountInfo, discoItems, hostInfo } from './disco.ts';
 import {
   type Element,
@@ -102,6 +103,7 @@ export class Requests {
       case NS.ROSTER:
       case NS.PRIVATE:
       case NS.CARBONS:
+      case NS.BLOCKING:
         // Some clients address their server for what is their account's.
         return sender instanceof ClientSession
           ? this.#answerOwn(sender, iq, payload)
@@ -126,6 +128,10 @@ export class Requests {
         if (iq.attrs.type !== 'set') return notAllowed(iq);
         session.carbons = localName(payload) === 'enable';
         return resultReply(iq);
+      case NS.ARCHIVE:
+        return archiveAnswer(this.#host.archives, session.jid.bare, session, iq, payload);
+      case NS.BLOCKING:
+        return this.#host.blocking.request(session, iq, payload);
       case NS.PING:
         return resultReply(iq);
       case NS.LAST:
@@ -160,8 +166,11 @@ export class Requests {
       case NS.LAST:
         // XEP-0012 section 8: for those only who see the presence.
         return get && trusted ? this.#lastOf(iq, to) : errorReply(iq, 'forbidden');
+      case NS.PING:
+        return resultReply(iq);
       case NS.ROSTER:
       case NS.PRIVATE:
+      case NS.ARCHIVE:
         return errorReply(iq, 'forbidden');
       default:
         return unavailable(iq);

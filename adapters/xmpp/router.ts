@@ -66,6 +66,7 @@ export class Router {
       this.#host.components.get(to.domain)?.send(wireOf(stanza), null);
       return;
     }
+    if (this.#isBlocked(from, to)) return;
     if (localName(stanza) === 'presence') {
       receivePresence(this.#host, stanza, from, to);
       return;
@@ -112,9 +113,20 @@ export class Router {
 
   #toPerson(sender: Entity, stanza: Element, to: Jid): void {
     const name = localName(stanza);
+    const from = parseJid(stanza.attrs.from ?? '') ?? sender.jid;
+    if (this.#isBlocked(from, to)) {
+      // XEP-0191 3.3: as if nobody were there.
+      const answered = name === 'iq' || (name === 'message' && stanza.attrs.type !== 'groupchat');
+      if (answered) this.bounce(sender, stanza, 'service-unavailable');
+      return;
+    }
     if (name === 'message') this.#host.messages.route(sender, stanza, to);
     else if (name === 'presence') this.#presence(sender, stanza, to);
     else this.#iqToPerson(sender, stanza, to);
+  }
+
+  #isBlocked(from: Jid, to: Jid): boolean {
+    return this.#host.blocking.blocks(`${to.local}@${to.domain}`, from);
   }
 
   #presence(sender: Entity, stanza: Element, to: Jid): void {

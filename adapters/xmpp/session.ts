@@ -44,6 +44,8 @@ export class ClientSession implements Entity, OutboxOwner {
   /** It asked for the roster, and gets pushes (RFC 6121 2.1.6). */
   interested = false;
   carbons = false;
+  /** It asked for the block list, and gets its changes (XEP-0191 3.2). */
+  blockInterested = false;
   readonly #host: Host;
   readonly #outbox: Outbox;
   readonly #queue: PersonalQueue;
@@ -125,6 +127,10 @@ export class ClientSession implements Entity, OutboxOwner {
     }
     const kind = localName(stanza);
     if (text !== undefined) stanza.attrs.to = to.full;
+    if (this.#host.blocking.blocks(this.jid.bare, to) && kind !== 'presence') {
+      if (isAnswerable(stanza)) this.send(wireOf(this.#host.blocking.refusal(stanza)), null);
+      return;
+    }
     if (kind === 'presence') this.presence.sent(stanza, text === undefined ? null : to);
     else if (kind === 'message') this.#host.messages.sent(this, stanza, to);
     else this.#host.router.iq(this, stanza, to, text === undefined);

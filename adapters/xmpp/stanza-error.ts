@@ -13,7 +13,8 @@ const TYPES = {
   'internal-server-error': 'cancel',
   'item-not-found': 'cancel',
   'jid-malformed': 'modify',
-  'not-acceptable': 'modify',
+  // RFC 6120 would have modify; rooms, XEP-0410 and 0191 have this one.
+  'not-acceptable': 'cancel',
   'not-allowed': 'cancel',
   'not-authorized': 'auth',
   'policy-violation': 'modify',

@@ -31,7 +31,10 @@ export class Subscriptions {
     // RFC 6121 3.1.2: from the account, not from the resource.
     stanza.attrs.from = account.jid.bare;
     stanza.attrs.to = contact.bare;
-    if (contact.bare === account.jid.bare) return;
+    if (contact.bare === account.jid.bare) {
+      session.bounce(stanza, 'bad-request');
+      return;
+    }
     const { roster } = account;
     if (type === 'subscribe') {
       if (
@@ -70,12 +73,13 @@ export class Subscriptions {
       const pending = roster.removeRequest(sender.bare);
       const shown = roster.shows(sender.bare);
       if (!pending && !shown) return;
+      // RFC 6121 3.3.3: the stanza, the push, and the end of the presence.
+      this.#tell(account, stanza);
       if (entry !== undefined && shown) {
-        this.#showAll(account, sender, true);
         entry.subscription = withFrom(entry.subscription, false);
         this.#changed(account, entry);
+        this.#showAll(account, sender, true);
       }
-      this.#tell(account, stanza);
     } else if (entry !== undefined && type === 'subscribed') {
       if (!entry.asked) return;
       entry.asked = false;

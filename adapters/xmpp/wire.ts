@@ -50,8 +50,9 @@ export function delay(message: Message, from: string): Element {
   return delayAt(message.receivedAt, from);
 }
 
-export function delayAt(at: number, from: string): Element {
-  return element('delay', { xmlns: NS.DELAY, from, stamp: new Date(at).toISOString() });
+export function delayAt(at: number, from: string | undefined): Element {
+  const by = from === undefined ? {} : { from };
+  return element('delay', { xmlns: NS.DELAY, ...by, stamp: new Date(at).toISOString() });
 }
 
 /** XEP-0082 date and time in UTC, without fractions. */

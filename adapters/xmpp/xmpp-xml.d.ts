@@ -12,6 +12,8 @@ declare module '@xmpp/xml' {
     ver?: string | undefined;
     affiliation?: string | undefined;
     ask?: string | undefined;
+    by?: string | undefined;
+    default?: string | undefined;
     encoding?: string | undefined;
     h?: string | undefined;
     kind?: string | undefined;
@@ -20,6 +22,7 @@ declare module '@xmpp/xml' {
     nick?: string | undefined;
     previd?: string | undefined;
     publisher?: string | undefined;
+    queryid?: string | undefined;
     resume?: string | undefined;
     role?: string | undefined;
     since?: string | undefined;

@@ -52,7 +52,9 @@ describe('entering', () => {
     expect(first).toContain('from="r@rooms.localhost/al"');
     expect(first).not.toContain('alice@localhost');
     expect(second).toContain('from="r@rooms.localhost/bo"');
-    expect(second).toContain('<item affiliation="none" role="participant"/><status code="110"/>');
+    expect(second).toContain(
+      '<item affiliation="none" role="participant" jid="bob@localhost/b"/><status code="110"/>',
+    );
     expect(alice.take()).toContain('role="participant" jid="bob@localhost/b"');
   });
 
@@ -137,7 +139,7 @@ describe('speaking', () => {
     expect(came).toContain(
       '<body>two</body><delay xmlns="urn:xmpp:delay" from="r@rooms.localhost" stamp="2026-01-01T00:00:00.000Z"/></message>',
     );
-    expect(came).toMatch(/<subject>Topic<\/subject><\/message>$/);
+    expect(came).toMatch(/<subject>Topic<\/subject><delay [^>]*\/><\/message>$/);
     guest.send(`<presence to='${ROOM}/gu' type='unavailable'/>`);
     expect(
       enter(guest, 'gu', "<x xmlns='http://jabber.org/protocol/muc'><history maxchars='0'/></x>"),
@@ -170,7 +172,7 @@ describe('leaving', () => {
       `<presence to='${ROOM}/bo' type='unavailable'><status>bye</status></presence>`,
     );
     expect(left).toContain(
-      '<status>bye</status><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none"/><status code="110"/></x>',
+      '<status>bye</status><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="bob@localhost/b"/><status code="110"/></x>',
     );
     expect(alice.take()).toContain('type="unavailable"');
     alice.send('</stream:stream>');

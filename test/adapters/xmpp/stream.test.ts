@@ -322,7 +322,6 @@ describe('stanzas', () => {
       "<message to='nobody@localhost' id='1' type='chat'><body>x</body></message>",
       'service-unavailable',
     ],
-    ["<message to='bob@localhost' id='1' type='odd'/>", 'bad-request'],
     ["<presence id='1' type='odd'/>", 'bad-request'],
     ["<presence id='1'><priority>500</priority></presence>", 'bad-request'],
   ])('%s is answered with %s', (stanza, condition) => {
@@ -369,7 +368,7 @@ test('on WebSocket each element is a message with its namespace', () => {
       "<message xmlns='jabber:client' to='alice@localhost/w' type='chat'><body>me</body></message>",
     ),
   );
-  expect(client.transport.messages.map(String)).toEqual([
+  expect(client.transport.messages.map(withoutIds)).toEqual([
     '<message xmlns="jabber:client" from="alice@localhost/w" to="alice@localhost/w" type="chat"><body>me</body></message>',
   ]);
   client.take();
@@ -378,3 +377,7 @@ test('on WebSocket each element is a message with its namespace', () => {
   );
   expect(client.transport.ended).toBe('end');
 });
+
+function withoutIds(message: Buffer): string {
+  return message.toString('utf8').replace(/<stanza-id [^>]*>/g, '');
+}

@@ -1,0 +1,182 @@
+/**
+ * Message archives (XEP-0313) of people and rooms. Each archive is a run of records in one table,
+ *
+ *     OWNER-BARE-JID "\n" ID  →  { at, with, xml }
+ *
+ * with ids (XEP-0359) that sort as the messages came; the index of ids is in memory, the messages
+ * are not. The oldest go where an archive is full.
+ */
+import type { Table } from '../../core/engine.ts';
+import { childOf, childrenOf, type Element, element, elementsOf, namespaceOf } from './element.ts';
+import type { Host } from './host.ts';
+import { type Jid, parseJid } from './jid.ts';
+import { NS } from './namespaces.ts';
+
+interface Entry {
+  readonly id: string;
+  readonly at: number;
+  /** The other side's bare and full JID. */
+  readonly bare: string;
+  readonly full: string;
+}
+
+export interface Filter {
+  readonly with: Jid | null;
+  readonly start: number;
+  readonly end: number;
+  readonly after: string | null;
+  readonly before: string | null;
+  readonly ids: readonly string[] | null;
+}
+
+interface Stored {
+  readonly at: number;
+  readonly with: string;
+  readonly xml: string;
+}
+
+export interface Archived {
+  readonly id: string;
+  readonly at: number;
+  /** The stanza, serialized with its addresses. */
+  readonly xml: string;
+}
+
+const ID_DIGITS = 9;
+const COUNT_DIGITS = 4;
+const COUNT_MAX = 36 ** COUNT_DIGITS;
+
+export class Archives {
+  readonly #host: Host;
+  readonly #table: Table;
+  /** By owner; null until the table was read. */
+  #index: Map<string, Entry[]> | null = null;
+  #last = 0;
+  #count = 0;
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.#table = host.context.engine.table('xmpp.archive');
+  }
+
+  /** Keeps a message that `owner` sent to or got from `other`; answers its id. */
+  keep(owner: string, other: string, xml: string): string {
+    const at = this.#host.context.clock.now();
+    const id = this.#nextId(at);
+    const entries = this.#entries(owner);
+    const stored: Stored = { at, with: other, xml };
+    this.#table.set(`${owner}\n${id}`, Buffer.from(JSON.stringify(stored)));
+    entries.push(entryOf(id, stored));
+    while (entries.length > this.#host.limits.xmppArchiveMessagesMax) {
+      this.#table.delete(`${owner}\n${entries.shift()?.id}`);
+    }
+    return id;
+  }
+
+  /** Everything of `owner` that the filter takes, oldest first; null where it names an unknown id. */
+  find(owner: string, filter: Filter): readonly { readonly id: string }[] | null {
+    const entries = this.#entries(owner);
+    const known = new Set(entries.map(({ id }) => id));
+    const named = [filter.after, filter.before, ...(filter.ids ?? [])];
+    if (named.some((id) => id !== null && !known.has(id))) return null;
+    const wanted = filter.ids === null ? null : new Set(filter.ids);
+    return entries.filter(
+      (entry) =>
+        entry.at >= filter.start &&
+        entry.at <= filter.end &&
+        (filter.after === null || entry.id > filter.after) &&
+        (filter.before === null || entry.id < filter.before) &&
+        (wanted === null || wanted.has(entry.id)) &&
+        isWith(entry, filter.with),
+    );
+  }
+
+  read(owner: string, id: string): Archived | null {
+    const bytes = this.#table.get(`${owner}\n${id}`);
+    if (bytes === null) return null;
+    const { at, xml } = JSON.parse(bytes.toString('utf8')) as Stored;
+    return { id, at, xml };
+  }
+
+  /** The room is gone. */
+  drop(owner: string): void {
+    for (const { id } of this.#entries(owner)) this.#table.delete(`${owner}\n${id}`);
+    this.#index?.delete(owner);
+  }
+
+  #entries(owner: string): Entry[] {
+    const index = this.#index ?? this.#load();
+    let entries = index.get(owner);
+    if (entries === undefined) {
+      entries = [];
+      index.set(owner, entries);
+    }
+    return entries;
+  }
+
+  #load(): Map<string, Entry[]> {
+    const index = new Map<string, Entry[]>();
+    for (const [key, bytes] of this.#table.entries()) {
+      const line = key.indexOf('\n');
+      const owner = key.slice(0, line);
+      const entry = entryOf(key.slice(line + 1), JSON.parse(bytes.toString('utf8')) as Stored);
+      const entries = index.get(owner);
+      if (entries === undefined) index.set(owner, [entry]);
+      else entries.push(entry);
+    }
+    for (const entries of index.values()) {
+      entries.sort((one, other) => (one.id < other.id ? -1 : 1));
+    }
+    this.#index = index;
+    return index;
+  }
+
+  #nextId(now: number): string {
+    const at = Math.max(now, this.#last);
+    this.#count = at === this.#last ? this.#count + 1 : 0;
+    this.#last = this.#count < COUNT_MAX ? at : at + 1;
+    this.#count %= COUNT_MAX;
+    const time = this.#last.toString(36).padStart(ID_DIGITS, '0');
+    return time + this.#count.toString(36).padStart(COUNT_DIGITS, '0');
+  }
+}
+
+function entryOf(id: string, { at, with: full }: Stored): Entry {
+  const jid = parseJid(full);
+  return { id, at, full, bare: jid === null ? full : jid.bare };
+}
+
+function isWith(entry: Entry, jid: Jid | null): boolean {
+  if (jid === null) return true;
+  return jid.resource === '' ? entry.bare === jid.bare : entry.full === jid.full;
+}
+
+/** XEP-0359 5: an id in our name that somebody else made up goes. */
+export function dropStanzaIds(stanza: Element, by: string): void {
+  const forged = childrenOf(stanza, 'stanza-id', NS.STANZA_IDS).filter(
+    (child) => child.attrs.by === by,
+  );
+  if (forged.length > 0) {
+    stanza.children = stanza.children.filter(
+      (child) => typeof child === 'string' || !forged.includes(child),
+    );
+  }
+}
+
+export function stanzaId(id: string, by: string): Element {
+  return element('stanza-id', { xmlns: NS.STANZA_IDS, by, id });
+}
+
+/** XEP-0313 5.1.1: conversations, and what a client asks to be stored; not what passes. */
+export function isArchivable(stanza: Element): boolean {
+  const { type } = stanza.attrs;
+  if (type !== undefined && type !== 'chat' && type !== 'normal') return false;
+  if (childOf(stanza, 'no-store', NS.HINTS) !== undefined) return false;
+  if (childOf(stanza, 'no-permanent-store', NS.HINTS) !== undefined) return false;
+  if (childOf(stanza, 'store', NS.HINTS) !== undefined) return true;
+  return elementsOf(stanza).some(
+    (child) =>
+      (child.name === 'body' && namespaceOf(child) === '') ||
+      /^urn:xmpp:(receipts|chat-markers:0)$/.test(namespaceOf(child)),
+  );
+}
