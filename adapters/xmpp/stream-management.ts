@@ -2,10 +2,10 @@
  * XEP-0198 counters of one session: what the client has not acknowledged, kept for resending, and
  * how much of its own may be acknowledged. Counters wrap at 2^32.
  *
- * A widespread library (xmpp.js) leaves out the answers to its own requests, and starts its count anew
- * a moment after `<enabled/>`. Since an `<a/>` that answers `<r/>` speaks of everything before the
- * question, such a shortfall is seen there, and added from then on: otherwise the last deliveries of
- * every session would count as lost, and come again.
+ * A widespread library (xmpp.js) leaves out the answers to its own requests, and starts its count
+ * anew a moment after `<enabled/>`. Since an `<a/>` that answers `<r/>` speaks of everything before
+ * the question, such a shortfall is seen there, and added from then on: otherwise the last
+ * deliveries of every session would count as lost, and come again.
  */
 import type { Receipt, Wire } from './wire.ts';
 
