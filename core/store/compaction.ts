@@ -71,17 +71,20 @@ export class Compaction {
     placed.sort(
       (a, b) => a.location.segment - b.location.segment || a.location.offset - b.location.offset,
     );
-    let before: Placed | null = null;
-    let message = null;
-    for (const each of placed) {
-      const { segment, offset } = each.location;
-      if (before?.location.segment !== segment || before.location.offset !== offset) {
-        message = this.#state.readMessage(each.location);
-      }
-      before = each;
-      if (message === null) this.#unmovable.add(segment);
-      else each.log.move(each.position, message);
+    const places = placed.map(({ location }) => location);
+    const distinct = places.filter((location, at) => !samePlace(location, places[at - 1]));
+    const messages = this.#state.readMessages(distinct);
+    let next = 0;
+    for (const { log, position, location } of placed) {
+      if (!samePlace(location, distinct[next])) next++;
+      const message = messages[next] ?? null;
+      if (message === null) this.#unmovable.add(location.segment);
+      else log.move(position, message);
     }
     return placed.length > 0;
   }
+}
+
+function samePlace(one: Location, other: Location | undefined): boolean {
+  return one.segment === other?.segment && one.offset === other.offset;
 }

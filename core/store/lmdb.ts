@@ -48,6 +48,11 @@ export interface LmdbStoreOptions {
 const FREE_LOOK_MS = 1000;
 /** Publishers go on when so much more than the least is free, so that they don't flap. */
 const FREE_MARGIN = 1.1;
+/**
+ * What is read from the disk at once. Messages are parts of it: one that stays keeps all of it in
+ * memory.
+ */
+const RUN_BYTES = 64 * 1024;
 /** Segments that stay open for reading back. */
 const OPEN_SEGMENTS_MAX = 32;
 
@@ -90,7 +95,7 @@ export class LmdbStore implements Store {
         troubled: (error) => this.#troubled(error),
         settled: () => this.#settled(),
       });
-      this.#state = new StoreState(this.#journal, (location) => this.#read(location));
+      this.#state = new StoreState(this.#journal, (locations) => this.#read(locations));
       this.#compaction = new Compaction(this.#state, options.segmentBytes);
       this.#recover();
       this.#watchFree();
@@ -179,14 +184,29 @@ export class LmdbStore implements Store {
     this.#journal.open(end.segment, end.offset);
   }
 
-  #read({ segment: id, offset, length }: Location): Message | null {
-    const bytes = this.#segment(id).read(offset, length);
-    if (wholeRecord(bytes, 0) !== length) {
-      const where = { segment: id, offset, length };
+  /** Neighbours, as most are, are read as one. */
+  #read(locations: readonly Location[]): (Message | null)[] {
+    const messages: (Message | null)[] = [];
+    for (let at = 0; at < locations.length; ) {
+      const run = runOf(locations, at);
+      const [first, last] = [run[0], run.at(-1)];
+      if (first === undefined || last === undefined) break;
+      const length = last.offset + last.length - first.offset;
+      const bytes = this.#segment(first.segment).read(first.offset, length);
+      for (const each of run) messages.push(this.#decode(each, bytes, each.offset - first.offset));
+      at += run.length;
+    }
+    return messages;
+  }
+
+  #decode({ segment, offset, length }: Location, bytes: Buffer, at: number): Message | null {
+    if (wholeRecord(bytes, at) !== length) {
+      const where = { segment, offset, length };
       this.#options.log.error(where, 'a stored message is damaged: passed over, left where it is');
       return null;
     }
-    const reader = new RecordReader(bytes, RECORD_HEAD_BYTES + 1 + 1);
+    const record = bytes.subarray(at, at + length);
+    const reader = new RecordReader(record, RECORD_HEAD_BYTES + 1 + 1);
     for (let targets = reader.u16(); targets > 0; targets--) reader.raw(4 + 8);
     return readMessage(reader, this.#options.formats);
   }
@@ -280,4 +300,16 @@ export class LmdbStore implements Store {
       this.#disk.remove(id);
     }
   }
+}
+
+/** Locations from `at` on that one read of the disk covers. */
+function runOf(locations: readonly Location[], at: number): readonly Location[] {
+  const first = locations[at];
+  let end = at + 1;
+  for (let next = locations[end]; first !== undefined && next !== undefined; ) {
+    const reach = next.offset + next.length - first.offset;
+    if (next.segment !== first.segment || next.offset < first.offset || reach > RUN_BYTES) break;
+    next = locations[++end];
+  }
+  return locations.slice(at, end);
 }

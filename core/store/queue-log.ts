@@ -13,7 +13,7 @@ export interface QueueLogParts {
   /** The last checkpoint does not have it, or not like this. */
   readonly changed: boolean;
   /** Null where the journal is damaged there; the store has said so. */
-  readMessage(location: Location): Message | null;
+  readMessages(locations: readonly Location[]): (Message | null)[];
   /** A message was placed in, or removed from, a segment. */
   counted(location: Location, change: 1 | -1): void;
   /** The log is gone. */
@@ -96,28 +96,56 @@ export class JournalQueueLog implements QueueLog, Target {
 
   read(after: number, most: number, bytes: number): ReadBack {
     const messages: Logged[] = [];
-    let unreadable = 0;
-    let left = bytes;
-    const add = (position: number, message: Message | null): boolean => {
+    let [unreadable, passed, from] = [0, 0, after];
+    const add = (position: number, message: Message | null): void => {
       if (message === null) {
-        unreadable++;
-        return true;
+        passed++;
+        return;
       }
       messages.push({ position, message, lent: position <= this.lentTo });
-      left -= message.size;
-      return messages.length < most && left > 0;
+      unreadable += passed;
+      passed = 0;
     };
-    let more = true;
-    this.index.walk(after, (position, location) => {
-      more = add(position, this.#unsafe.get(position) ?? this.#parts.readMessage(location));
-      return more;
-    });
-    // What is in the open batch comes behind everything that has a place.
-    for (const [position, put] of this.#open) {
-      if (!more) break;
-      if (position > after) more = add(position, put.message);
+    for (;;) {
+      const { places, whole } = this.#placesAbove(from, most, bytes);
+      // What is on its way has its place already, but is not to be read there yet.
+      const safe = places.filter(({ position }) => !this.#unsafe.has(position));
+      const read = this.#parts.readMessages(safe.map(({ location }) => location)).values();
+      for (const { position } of places) {
+        add(position, this.#unsafe.get(position) ?? read.next().value ?? null);
+        from = position;
+      }
+      // Damaged ones behind the last that is readable are told of when there is no more.
+      if (!whole && messages.length > 0) return { messages, unreadable };
+      if (whole) break;
     }
-    return { messages, unreadable };
+    this.#addOpen(after, most, bytes, messages);
+    return { messages, unreadable: unreadable + passed };
+  }
+
+  /** What is in the open batch comes behind everything that has a place. */
+  #addOpen(after: number, most: number, bytes: number, messages: Logged[]): void {
+    let left = messages.reduce((rest, { message }) => rest - message.size, bytes);
+    for (const [position, { message }] of this.#open) {
+      if (messages.length >= most || left <= 0) return;
+      if (position <= after) continue;
+      messages.push({ position, message, lent: position <= this.lentTo });
+      left -= message.size;
+    }
+  }
+
+  /** The next places above `after`; whole where there are no others. */
+  #placesAbove(after: number, most: number, bytes: number): { places: Place[]; whole: boolean } {
+    const places: Place[] = [];
+    let left = bytes;
+    let whole = true;
+    this.index.walk(after, (position, location) => {
+      whole = places.length < most && left > 0;
+      if (whole) places.push({ position, location });
+      left -= location.length;
+      return whole;
+    });
+    return { places, whole };
   }
 
   *sizes(after: number): Iterable<readonly [number, number]> {
@@ -206,6 +234,11 @@ export class JournalQueueLog implements QueueLog, Target {
     }
     writer.end();
   }
+}
+
+interface Place {
+  readonly position: number;
+  readonly location: Location;
 }
 
 /** Runs of neighbouring positions: acknowledgements come nearly in order. */

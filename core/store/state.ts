@@ -16,7 +16,7 @@ export class StoreState {
   readonly space: Space;
   readonly #journal: Journal;
   /** Null where the journal is damaged there. */
-  readonly readMessage: (location: Location) => Message | null;
+  readonly readMessages: (locations: readonly Location[]) => (Message | null)[];
   readonly #logs = new Map<string, JournalQueueLog>();
   readonly #logsById = new Map<number, JournalQueueLog>();
   /** Blocks that the last checkpoint has, by log: to be removed with it. */
@@ -30,9 +30,12 @@ export class StoreState {
   freedBytes = 0;
   #lastId = 0;
 
-  constructor(journal: Journal, readMessage: (location: Location) => Message | null) {
+  constructor(
+    journal: Journal,
+    readMessages: (locations: readonly Location[]) => (Message | null)[],
+  ) {
     this.#journal = journal;
-    this.readMessage = readMessage;
+    this.readMessages = readMessages;
     this.space = new Space((item) => journal.write(item));
   }
 
@@ -191,7 +194,7 @@ export class StoreState {
       index,
       lentTo,
       last,
-      readMessage: this.readMessage,
+      readMessages: this.readMessages,
       counted: (location, change) => this.#count(location, change),
       gone: () => {
         this.#logs.delete(name);
