@@ -41,11 +41,19 @@ export class FrameParser {
       this.#run(chunk);
       return;
     }
-    this.#pieces.push(chunk);
-    this.#heldBytes += chunk.length;
-    if (this.#pieces.length === PIECES_MAX)
-      this.#pieces = [Buffer.concat(this.#pieces, this.#heldBytes)];
-    if (!this.#stopped && this.#heldBytes >= this.#neededBytes) this.#run(this.#join());
+    let taken = 0;
+    // Only the frame that was cut is put together: what follows it stays where it is.
+    while (!this.#stopped && this.#heldBytes > 0) {
+      const end = taken + this.#neededBytes - this.#heldBytes;
+      if (end > chunk.length) break;
+      this.#hold(chunk.subarray(taken, end));
+      taken = end;
+      this.#run(this.#join());
+    }
+    if (taken === chunk.length) return;
+    const rest = taken === 0 ? chunk : chunk.subarray(taken);
+    if (this.#stopped || this.#heldBytes > 0) this.#hold(rest);
+    else this.#run(rest);
   }
 
   /** Goes on after the sink said stop. */
@@ -58,6 +66,13 @@ export class FrameParser {
   clear(): void {
     this.#pieces = [];
     this.#heldBytes = 0;
+  }
+
+  #hold(piece: Buffer): void {
+    this.#pieces.push(piece);
+    this.#heldBytes += piece.length;
+    if (this.#pieces.length === PIECES_MAX)
+      this.#pieces = [Buffer.concat(this.#pieces, this.#heldBytes)];
   }
 
   #join(): Buffer {
@@ -100,9 +115,7 @@ export class FrameParser {
 
   #keep(buffer: Buffer, offset: number, neededBytes: number): void {
     this.#neededBytes = neededBytes;
-    if (offset === buffer.length) return;
-    this.#pieces.push(offset === 0 ? buffer : buffer.subarray(offset));
-    this.#heldBytes += buffer.length - offset;
+    if (offset < buffer.length) this.#hold(offset === 0 ? buffer : buffer.subarray(offset));
   }
 
   #tooLarge(buffer: Buffer, offset: number, size: number): AmqpError {
