@@ -314,6 +314,11 @@ export interface ConsumeSpec {
   /** Windows that a delivery must fit in, each of which it takes one from until settled. */
   readonly credits: readonly Credit[];
   readonly arguments: HeaderTable;
+  /**
+   * What it wants; the rest stays for others, in order. Looked at once for each message: it must
+   * always say the same, and not throw. Queues of a log (`stream`) leave it to the consumer.
+   */
+  readonly filter?: (message: Message) => boolean;
 }
 
 export interface Consumer {

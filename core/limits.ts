@@ -18,6 +18,8 @@ export const DEFAULT_LIMITS = {
   memoryHighBytes: 0,
   /** Messages of one durable queue in memory: past it they stay on the disk, in bytes. */
   queueWindowBytes: 8 * 1024 * 1024,
+  /** Messages that consumers with selectors may pass over in one queue; they look no further. */
+  queuePassedMax: 100_000,
   /**
    * Messages of one queue: past it, while its consumers cannot keep up, publishers to it are
    * slowed, in bytes.

@@ -236,15 +236,15 @@ export class Consuming implements SubscriptionEvents {
     done: () => void,
   ): void {
     const { session, run } = this.#link;
-    if (subscription.spec.selector !== null && !source.own) {
-      throw new StompError(
-        'Selector not supported',
-        'A selector needs a queue of its own: subscribe to a topic or an exchange with it.\n',
-      );
-    }
+    const { selector } = subscription.spec;
+    // What it does not want goes from a queue of its own, and waits for others in a shared one.
+    const wanting: Settings =
+      selector === null || source.own
+        ? settings
+        : { ...settings, filter: (message) => selector.matches(message) };
     this.#declare(source, (queue) => {
       if (source.durable) subscription.durableQueues.push(queue);
-      const attach = (): void => this.#attach(subscription, queue, settings, done);
+      const attach = (): void => this.#attach(subscription, queue, wanting, done);
       const { binding } = source;
       if (binding === null) return attach();
       const { exchange, routingKey } = binding;
@@ -361,7 +361,7 @@ export class Consuming implements SubscriptionEvents {
 }
 
 /** How a subscription consumes each of its queues. */
-type Settings = Pick<ConsumeSpec, 'credits' | 'exclusive' | 'priority' | 'arguments'>;
+type Settings = Pick<ConsumeSpec, 'credits' | 'exclusive' | 'priority' | 'arguments' | 'filter'>;
 
 const PLAIN_SETTINGS: Settings = {
   credits: [],

@@ -17,6 +17,7 @@ interface Rank {
 export class Dispatcher {
   readonly #single: boolean;
   readonly #wake: () => void;
+  #filtering = false;
   #members: readonly Member[] = [];
   /** Highest priority first. With a single active consumer one rank, in order of succession. */
   readonly #ranks: Rank[] = [];
@@ -33,6 +34,18 @@ export class Dispatcher {
 
   get members(): readonly Member[] {
     return this.#members;
+  }
+
+  /** A member wants some messages only. */
+  get filtering(): boolean {
+    return this.#filtering;
+  }
+
+  /** Some member could take more; those that could not are waited for. */
+  get able(): boolean {
+    if (!this.#single) return this.#members.filter((member) => this.#canTake(member)).length > 0;
+    const active = this.#members[0];
+    return active !== undefined && this.#canTake(active);
   }
 
   /** A consumer could take more, were its socket not full. */
@@ -55,6 +68,7 @@ export class Dispatcher {
     // The active one of a single-active queue stays so, whoever comes.
     const place = lower === -1 ? this.#members.length : this.#single ? Math.max(1, lower) : lower;
     this.#members = this.#members.toSpliced(place, 0, member);
+    this.#filtering ||= member.spec.filter !== undefined;
     if (this.#single) return;
     const rank = this.#ranks.find((other) => other.priority === priority);
     if (rank !== undefined) {
@@ -68,6 +82,7 @@ export class Dispatcher {
 
   remove(member: Member): void {
     this.#members = this.#members.filter((other) => other !== member);
+    this.#filtering = this.#members.some(({ spec }) => spec.filter !== undefined);
     for (const [index, rank] of this.#ranks.entries()) {
       const place = rank.members.indexOf(member);
       if (place === -1) continue;
@@ -80,26 +95,30 @@ export class Dispatcher {
     }
   }
 
-  /** The member that takes the next message, or null where nobody can. */
-  next(): Member | null {
+  /**
+   * The member that takes the next message, or null where nobody can: of all, or of those that want
+   * it.
+   */
+  next(wants: ((member: Member) => boolean) | null = null): Member | null {
     if (this.#single) {
       const active = this.#members[0];
-      return active !== undefined && this.#canTake(active) ? active : null;
+      if (active === undefined || wants?.(active) === false) return null;
+      return this.#canTake(active) ? active : null;
     }
     for (const rank of this.#ranks) {
-      const chosen = this.#turn(rank);
+      const chosen = this.#turn(rank, wants);
       if (chosen !== null) return chosen;
     }
     return null;
   }
 
-  #turn(rank: Rank): Member | null {
+  #turn(rank: Rank, wants: ((member: Member) => boolean) | null): Member | null {
     const { members } = rank;
     const width = members.length;
     for (let step = 0; step < width; step++) {
       const at = rank.cursor + step < width ? rank.cursor + step : rank.cursor + step - width;
       const member = members[at];
-      if (member === undefined || !this.#canTake(member)) continue;
+      if (member === undefined || wants?.(member) === false || !this.#canTake(member)) continue;
       rank.cursor = at + 1 === width ? 0 : at + 1;
       return member;
     }

@@ -11,11 +11,12 @@
  * restart.
  */
 import assert from 'node:assert/strict';
-import type { BindingSpec } from '../../engine.ts';
+import type { BindingSpec, ConsumeSpec } from '../../engine.ts';
 import type { Message } from '../../message.ts';
 import type { QueueLog } from '../../store.ts';
 import type { MemoryGauge } from '../memory-gauge.ts';
 import type { QueueOptions } from './arguments.ts';
+import { Aside, compareEntries, type Lot } from './aside.ts';
 import { Entry, type Home } from './entry.ts';
 import { ReadyList } from './ready-list.ts';
 
@@ -32,6 +33,8 @@ export interface BacklogParts {
   readonly memory: MemoryGauge;
   /** Bytes in memory beyond which messages stay in the log. */
   readonly windowBytes: number;
+  /** Entries that consumers with filters may pass over. */
+  readonly passedMax: number;
   expiryOf(message: Message): number;
   bindingsOf(message: Message): readonly BindingSpec[] | null;
 }
@@ -41,6 +44,8 @@ export class Backlog {
   readonly #ready: ReadyList;
   readonly #log: QueueLog | null;
   readonly #pages: boolean;
+  /** What consumers with filters passed over; mostly empty. */
+  readonly #aside: Aside;
   #loadedTo = 0;
   #stored: number;
   #bodyBytes = 0;
@@ -51,6 +56,7 @@ export class Backlog {
     const { options, log } = parts;
     this.#parts = parts;
     this.#ready = new ReadyList(options.maxPriority);
+    this.#aside = new Aside(options.maxPriority);
     this.#log = log;
     this.#pages = options.maxPriority === 0 && options.maxBytes === -1 && options.ttlMs === -1;
     this.#stored = log?.count ?? 0;
@@ -58,7 +64,7 @@ export class Backlog {
   }
 
   get length(): number {
-    return this.#ready.length + this.#stored;
+    return this.#ready.length + this.#aside.length + this.#stored;
   }
 
   /** Bytes of bodies in memory: of all that waits, where a limit in bytes asks. */
@@ -119,19 +125,72 @@ export class Backlog {
   }
 
   first(): Entry | undefined {
+    const fresh = this.fresh();
+    if (this.#aside.length === 0) return fresh;
+    const passed = this.#aside.first();
+    return passed === undefined || this.#isBefore(fresh, passed) ? fresh : passed;
+  }
+
+  shift(): Entry | undefined {
+    if (this.#aside.length > 0 && this.first() !== this.fresh())
+      return this.#taken(this.#aside.shift());
+    return this.shiftFresh();
+  }
+
+  /** The first that nobody passed over. */
+  fresh(): Entry | undefined {
     if (this.#ready.length === 0 && this.#stored > 0) this.#load();
     return this.#ready.first();
   }
 
-  shift(): Entry | undefined {
+  shiftFresh(): Entry | undefined {
     if (this.#stored > 0 && this.#ready.length < LOW_ENTRIES) this.#load();
     return this.#taken(this.#ready.shift());
   }
 
   /** The first that a full queue gives up. */
   shiftLowest(): Entry | undefined {
+    if (this.#aside.length > 0 && this.#parts.options.maxPriority === 0) return this.shift();
+    this.restore();
     if (this.#stored > 0 && this.#ready.length < LOW_ENTRIES) this.#load();
     return this.#taken(this.#ready.shiftLowest());
+  }
+
+  /** What was passed over by the filters that take it, in order, as far as it is before `fresh`. */
+  lotsBefore(fresh: Entry | undefined): readonly Lot[] {
+    if (this.#aside.length === 0) return [];
+    const lots = this.#aside.inOrder();
+    return fresh === undefined
+      ? lots
+      : lots.filter(({ entries }) => !this.#isBefore(fresh, entries.first()));
+  }
+
+  shiftFrom(lot: Lot): Entry | undefined {
+    return this.#taken(this.#aside.shift(lot));
+  }
+
+  /** Passes over the first fresh entry. False: as much as may be is passed over already. */
+  passOver(filters: readonly ConsumeSpec['filter'][]): boolean {
+    const { passedMax, windowBytes } = this.#parts;
+    const { length, charge, full } = this.#aside;
+    // What is read from the log to be passed over is in memory.
+    if (full || length >= passedMax || (this.#pages && charge > windowBytes)) return false;
+    const entry = this.shiftFresh();
+    if (entry === undefined) return false;
+    this.#bodyBytes += entry.message.body.length;
+    this.#aside.add(entry, filters);
+    return true;
+  }
+
+  /** Everything that was passed over is fresh again: consumers have changed. */
+  restore(): void {
+    if (this.#aside.length === 0) return;
+    for (const entry of this.#aside.drain()) this.#ready.insert(entry);
+  }
+
+  #isBefore(one: Entry | undefined, other: Entry | undefined): boolean {
+    if (one === undefined || other === undefined) return one !== undefined;
+    return compareEntries(one, other, this.#parts.options.maxPriority) < 0;
   }
 
   /** Drops what is not in memory; returns how many. */

@@ -79,6 +79,7 @@ export class ClassicQueue implements Queue, Home {
       log: context.log,
       memory: context.memory,
       windowBytes: context.limits.queueWindowBytes,
+      passedMax: context.limits.queuePassedMax,
       expiryOf: (message) => this.#expiryOf(message),
       bindingsOf: (message) => (tracksBindings ? context.bindingsOf(message, this) : null),
     });
@@ -122,7 +123,8 @@ export class ClassicQueue implements Queue, Home {
     charge: number,
   ): Taken {
     if (this.#closed) return Taken.DROPPED;
-    const member = this.#ready.length === 0 && !this.#dispatching ? this.#dispatcher.next() : null;
+    const straight = this.#ready.length === 0 && !this.#dispatching;
+    const member = straight ? this.#next(message) : null;
     if (member === null && this.#full(message.body.length)) return this.#refuse(message);
     const expiresAt = this.#expiryOf(message);
     const entry = new Entry(
@@ -158,6 +160,7 @@ export class ClassicQueue implements Queue, Home {
     this.#members.add(member);
     this.#unusedTimer?.cancel();
     this.#unusedTimer = null;
+    this.#ready.restore();
     this.#dispatch();
     return member;
   }
@@ -250,7 +253,9 @@ export class ClassicQueue implements Queue, Home {
     if (this.#dispatching || this.#closed) return;
     this.#dispatching = true;
     try {
-      this.#handOut(this.#context.limits.dispatchBatchMax);
+      const most = this.#context.limits.dispatchBatchMax;
+      if (this.#dispatcher.filtering) this.#sift(most);
+      else this.#handOut(most);
     } finally {
       this.#dispatching = false;
     }
@@ -264,6 +269,7 @@ export class ClassicQueue implements Queue, Home {
   }
 
   #handOut(most: number): void {
+    this.#ready.restore();
     for (let left = most; this.#ready.length > 0; left--) {
       const member = this.#dispatcher.next();
       if (member === null) return;
@@ -274,12 +280,65 @@ export class ClassicQueue implements Queue, Home {
       this.#expire();
       const entry = this.#ready.shift();
       if (entry === undefined) return;
-      if (member.spec.acknowledge) {
-        this.#lend(entry, member);
-      } else {
-        this.#gone(entry);
-        member.consumer.deliver(entry);
+      this.#give(entry, member);
+    }
+  }
+
+  /** As `#handOut`, where somebody wants some messages only: the others are passed over. */
+  #sift(most: number): void {
+    for (let left = most; this.#ready.length > 0 && this.#dispatcher.able; left--) {
+      if (left === 0) {
+        this.#continueSoon();
+        return;
       }
+      this.#expire();
+      const fresh = this.#ready.fresh();
+      if (this.#giveOfLots(fresh)) continue;
+      if (fresh === undefined) return;
+      const member = this.#next(fresh.message);
+      if (member === null) {
+        const filters = this.#dispatcher.members
+          .filter((other) => other.takes(fresh.message))
+          .map(({ spec }) => spec.filter);
+        if (!this.#ready.passOver(filters) && !this.#giveOfLots(undefined)) return;
+      } else {
+        this.#ready.shiftFresh();
+        this.#offer(fresh, member);
+      }
+    }
+  }
+
+  /** Gives the first that was passed over, and that somebody can take now. */
+  #giveOfLots(fresh: Entry | undefined): boolean {
+    for (const lot of this.#ready.lotsBefore(fresh)) {
+      const member = this.#dispatcher.next(({ spec }) => lot.fits(spec.filter));
+      const entry = member === null ? undefined : this.#ready.shiftFrom(lot);
+      if (member === null || entry === undefined) continue;
+      this.#offer(entry, member);
+      return true;
+    }
+    return false;
+  }
+
+  /** Gives what may stand behind others, and so may have expired there. */
+  #offer(entry: Entry, member: Member): void {
+    const late = entry.expiresAt !== 0 && entry.expiresAt <= this.#context.clock.now();
+    if (late) this.#expired(entry);
+    else this.#give(entry, member);
+  }
+
+  /** Whose turn it is to take the message. */
+  #next(message: Message): Member | null {
+    if (!this.#dispatcher.filtering) return this.#dispatcher.next();
+    return this.#dispatcher.next((member) => member.takes(message));
+  }
+
+  #give(entry: Entry, member: Member): void {
+    if (member.spec.acknowledge) {
+      this.#lend(entry, member);
+    } else {
+      this.#gone(entry);
+      member.consumer.deliver(entry);
     }
   }
 
@@ -404,10 +463,14 @@ export class ClassicQueue implements Queue, Home {
     ) {
       const entry = this.#ready.shift();
       if (entry === undefined) return;
-      this.#gone(entry);
-      this.#context.counters.expired++;
-      this.#deadLetter(entry.message, 'expired');
+      this.#expired(entry);
     }
+  }
+
+  #expired(entry: Entry): void {
+    this.#gone(entry);
+    this.#context.counters.expired++;
+    this.#deadLetter(entry.message, 'expired');
   }
 
   /**

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Consumer, ConsumeSpec, Subscription } from '../../engine.ts';
+import type { Message } from '../../message.ts';
 import type { Owner } from '../owner.ts';
 import type { Entry } from './entry.ts';
 
@@ -42,6 +43,11 @@ export class Member implements Subscription {
   get hasCredit(): boolean {
     for (const credit of this.spec.credits) if (!credit.available) return false;
     return true;
+  }
+
+  /** Whether it wants the message. */
+  takes(message: Message): boolean {
+    return this.spec.filter === undefined || this.spec.filter(message);
   }
 
   pause(): void {

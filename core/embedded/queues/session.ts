@@ -85,7 +85,7 @@ class SessionQueue implements Queue {
       return this.#kept.publish(message, receipt, bindings, charge);
     }
     const member = this.#kept.members[0];
-    if (member === undefined || member.paused) return Taken.DROPPED;
+    if (member === undefined || member.paused || !member.takes(message)) return Taken.DROPPED;
     member.consumer.deliver(new Passing(message, this.spec.name, bindings));
     return Taken.DONE;
   }

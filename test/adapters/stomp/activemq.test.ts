@@ -235,11 +235,22 @@ describe('selectors on SUBSCRIBE', () => {
     expect(bodies(client)).toEqual(ack === 'auto' ? ['11', '12'] : ['11']);
   });
 
-  test('are refused where others read the queue too, and where they cannot be read', () => {
+  test.each(['auto', 'client-individual'])('leave the rest of a queue to others (%s)', (ack) => {
     const broker = createBroker();
-    const client = broker.connect();
-    client.send('SUBSCRIBE', { destination: '/queue/s', id: '1', selector: 'a = 1' });
-    expect(client.frame().headers['message']).toBe('Selector not supported');
+    const [red, blue, any] = [broker.connect(), broker.connect(), broker.connect()];
+    const queue = { destination: '/queue/s', ack };
+    red.send('SUBSCRIBE', { ...queue, id: '1', selector: "colour = 'red'" });
+    blue.send('SUBSCRIBE', { ...queue, id: '1', selector: "colour = 'blue'" });
+    for (const colour of ['green', 'red', 'blue', 'red', 'white']) {
+      any.send('SEND', { destination: '/queue/s', colour }, colour);
+    }
+    expect([bodies(red), bodies(blue)]).toEqual([['red', 'red'], ['blue']]);
+    any.send('SUBSCRIBE', { ...queue, id: '1' });
+    expect(bodies(any)).toEqual(['green', 'white']);
+  });
+
+  test('are refused where they cannot be read', () => {
+    const broker = createBroker();
     const other = broker.connect();
     other.send('SUBSCRIBE', { destination: '/topic/s', id: '1', selector: 'a = ' });
     const error = other.frame();
