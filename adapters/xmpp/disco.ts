@@ -26,7 +26,34 @@ const HOST_FEATURES = [
   'msgoffline',
 ];
 
-const ACCOUNT_FEATURES = [NS.ARCHIVE, `${NS.ARCHIVE}#extended`, NS.STANZA_IDS];
+const PERSONAL_FEATURES = [
+  'access-open',
+  'access-presence',
+  'access-whitelist',
+  'auto-create',
+  'config-node',
+  'config-node-max',
+  'create-nodes',
+  'delete-items',
+  'delete-nodes',
+  'filtered-notifications',
+  'item-ids',
+  'last-published',
+  'multi-items',
+  'persistent-items',
+  'publish',
+  'publish-options',
+  'purge-nodes',
+  'retract-items',
+  'retrieve-items',
+].map((name) => `${NS.PUBSUB}#${name}`);
+const ACCOUNT_FEATURES = [
+  NS.ARCHIVE,
+  `${NS.ARCHIVE}#extended`,
+  NS.STANZA_IDS,
+  NS.PUBSUB,
+  ...PERSONAL_FEATURES,
+];
 
 export function infoResult(
   iq: Element,
@@ -78,5 +105,8 @@ export function discoItems(host: Host, iq: Element, query: Element): Element {
 export function accountInfo(iq: Element, query: Element): Element {
   if (query.attrs.node !== undefined) return errorReply(iq, 'item-not-found');
   const identity = { category: 'account', type: 'registered', name: '' };
-  return infoResult(iq, undefined, identity, [NS.DISCO_INFO, NS.DISCO_ITEMS, ...ACCOUNT_FEATURES]);
+  // XEP-0163 6.1.
+  const personal = element('identity', { category: 'pubsub', type: 'pep' });
+  const features = [NS.DISCO_INFO, NS.DISCO_ITEMS, ...ACCOUNT_FEATURES];
+  return infoResult(iq, undefined, identity, features, personal);
 }

@@ -10,11 +10,13 @@ import { Accounts } from './accounts.ts';
 import { type Domains, domainsOf } from './address.ts';
 import { Archives } from './archive.ts';
 import { Blocking } from './blocking.ts';
+import { Caps } from './caps.ts';
 import type { Entity, Service } from './entity.ts';
 import type { XmppFormat } from './format.ts';
 import { JsonTable } from './json-table.ts';
 import { Messages } from './messages.ts';
 import type { XmppOptions } from './options.ts';
+import { Personal } from './personal.ts';
 import { Requests } from './requests.ts';
 import type { StoredRoster } from './roster.ts';
 import { Router } from './router.ts';
@@ -47,6 +49,8 @@ export class Host {
   readonly subscriptions: Subscriptions;
   readonly blocking: Blocking;
   readonly archives: Archives;
+  readonly caps: Caps;
+  readonly personal: Personal;
   /** By domain. */
   readonly services = new Map<string, Service>();
   readonly components = new Map<string, Entity>();
@@ -89,6 +93,8 @@ export class Host {
     this.subscriptions = new Subscriptions(this);
     this.blocking = new Blocking(this);
     this.archives = new Archives(this);
+    this.caps = new Caps(this);
+    this.personal = new Personal(this);
   }
 
   addService(service: Service): void {

@@ -83,6 +83,7 @@ export class PresenceState {
     this.#priority = priority;
     this.#tellAll(stanza);
     if (initial) this.#enter();
+    this.#host.caps.seen(this.#session, stanza);
     this.#session.account.inbox.update();
   }
 

@@ -33,7 +33,10 @@ export class Requests {
 
   /** To the host's own address. */
   host(sender: Entity, iq: Element): void {
-    if (!isRequest(iq)) return;
+    if (!isRequest(iq)) {
+      if (sender instanceof ClientSession) this.#host.caps.answered(sender, iq);
+      return;
+    }
     const payload = firstElement(iq);
     reply(
       sender,
@@ -43,7 +46,10 @@ export class Requests {
 
   /** To a bare JID, which its server answers for (RFC 6121 8.5.2.1.3). */
   account(sender: Entity, iq: Element, to: Jid): void {
-    if (!isRequest(iq)) return;
+    if (!isRequest(iq)) {
+      if (sender instanceof ClientSession) this.#host.caps.answered(sender, iq);
+      return;
+    }
     const payload = firstElement(iq);
     if (payload === undefined) {
       reply(sender, errorReply(iq, 'bad-request'));
@@ -128,6 +134,9 @@ export class Requests {
         if (iq.attrs.type !== 'set') return notAllowed(iq);
         session.carbons = localName(payload) === 'enable';
         return resultReply(iq);
+      case NS.PUBSUB:
+      case NS.PUBSUB_OWNER:
+        return this.#host.personal.request(session, iq, payload, session.account.jid);
       case NS.ARCHIVE:
         return archiveAnswer(this.#host.archives, session.jid.bare, session, iq, payload);
       case NS.BLOCKING:
@@ -139,7 +148,7 @@ export class Requests {
       case NS.DISCO_INFO:
         return accountInfo(iq, payload);
       case NS.DISCO_ITEMS:
-        return resultReply(iq, element('query', { xmlns: NS.DISCO_ITEMS }));
+        return this.#personalItems(session, iq, session.account.jid);
       default:
         return unavailable(iq);
     }
@@ -160,9 +169,10 @@ export class Requests {
       case NS.DISCO_INFO:
         return get && trusted ? accountInfo(iq, payload) : unavailable(iq);
       case NS.DISCO_ITEMS:
-        return get && trusted
-          ? resultReply(iq, element('query', { xmlns: NS.DISCO_ITEMS }))
-          : unavailable(iq);
+        return get && trusted ? this.#personalItems(sender, iq, to) : unavailable(iq);
+      case NS.PUBSUB:
+      case NS.PUBSUB_OWNER:
+        return this.#host.personal.request(sender, iq, payload, to);
       case NS.LAST:
         // XEP-0012 section 8: for those only who see the presence.
         return get && trusted ? this.#lastOf(iq, to) : errorReply(iq, 'forbidden');
@@ -175,6 +185,12 @@ export class Requests {
       default:
         return unavailable(iq);
     }
+  }
+
+  #personalItems(viewer: Entity, iq: Element, owner: Jid): Element {
+    const names = this.#host.personal.names(owner.bare, viewer.jid);
+    const items = names.map((node) => element('item', { jid: owner.bare, node }));
+    return resultReply(iq, element('query', { xmlns: NS.DISCO_ITEMS }, ...items));
   }
 
   #lastOf(iq: Element, to: Jid): Element {

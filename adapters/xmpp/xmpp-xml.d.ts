@@ -13,6 +13,9 @@ declare module '@xmpp/xml' {
     affiliation?: string | undefined;
     ask?: string | undefined;
     by?: string | undefined;
+    hash?: string | undefined;
+    max_items?: string | undefined;
+    notify?: string | undefined;
     default?: string | undefined;
     encoding?: string | undefined;
     h?: string | undefined;

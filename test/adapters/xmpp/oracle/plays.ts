@@ -299,4 +299,15 @@ alice/one: <iq type='get' id='f3'><prefs xmlns='urn:xmpp:mam:2'/></iq>
 alice/one [forbidden (XEP-0313 6)]: <iq type='set' id='f4' to='bob@localhost'><query xmlns='urn:xmpp:mam:2'/></iq>
 `,
   ),
+  play(
+    'personal events',
+    `
+alice/one: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+alice/one: <presence/>
+alice/one: <iq type='set' id='n1'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='http://jabber.org/protocol/nick'><item id='current'><nick xmlns='http://jabber.org/protocol/nick'>Al</nick></item></publish></pubsub></iq>
+alice/one: <iq type='get' id='n2'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='http://jabber.org/protocol/nick'/></pubsub></iq>
+bob/two [not-authorized, and why (XEP-0060 6.5.9.2)]: <iq type='get' id='n3' to='alice@localhost'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='http://jabber.org/protocol/nick'/></pubsub></iq>
+alice/one: <iq type='get' id='n4'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='none'/></pubsub></iq>
+`,
+  ),
 ];
