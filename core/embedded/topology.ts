@@ -43,6 +43,7 @@ export class Topology {
   readonly #queues = new Map<string, Queue>();
   /** Bindings that end in a queue. */
   readonly #incoming = new Map<Queue, Set<Binding>>();
+  #recovering = false;
 
   constructor(context: TopologyContext) {
     this.#context = context;
@@ -162,6 +163,7 @@ export class Topology {
 
   /** Makes again what was durable before the restart. Bindings to what is gone are dropped. */
   recover(): void {
+    this.#recovering = true;
     for (const spec of this.#read<ExchangeSpec>('exchange')) {
       if (!this.#exchanges.has(spec.name)) this.addExchange(spec);
     }
@@ -171,6 +173,7 @@ export class Topology {
       if (this.#exchanges.has(spec.source) && destination.has(spec.destination))
         this.addBinding(spec);
     }
+    this.#recovering = false;
   }
 
   /** Stops every queue without deleting anything. */
@@ -196,6 +199,8 @@ export class Topology {
   }
 
   #write(kind: string, name: string, spec: { readonly arguments: HeaderTable }): void {
+    // What was just read is written already.
+    if (this.#recovering) return;
     const record = { ...spec, arguments: toStrings([...spec.arguments]) };
     this.#context.definitions.put(kind, this.#key(name), JSON.stringify(record));
   }
