@@ -1,6 +1,6 @@
 /**
  * WebSocket (RFC 6455) on the HTTP server, on any path: which protocol it carries is the client's
- * Sec-WebSocket-Protocol. Above it everything is as on TCP: the same transport, limits and
+ * Sec-WebSocket-Protocol, AMQP where it names none. Above it everything is as on TCP: the same transport, limits and
  * counters.
  */
 import { isUtf8 } from 'node:buffer';
@@ -17,6 +17,8 @@ const MESSAGE_MARGIN_BYTES = 1024 * 1024;
 const BINARY_SUBPROTOCOLS: ReadonlySet<string> = new Set(['mqtt', 'mqttv3.1', 'amqp']);
 /** RFC 6455 7.4.1: "a type of data it cannot accept". */
 const UNSUPPORTED_DATA = 1003;
+/** Who offers no subprotocol at all: @cloudamqp/amqp-client. Other protocols' clients must offer. */
+const UNNAMED_SUBPROTOCOL = 'amqp';
 const NORMAL_CLOSURE = 1000;
 
 /** The server's half of handshakes. */
@@ -43,13 +45,15 @@ export class WebSocketHandshake {
     head: Buffer,
     open: (wire: Wire, subprotocol: string) => void,
   ): void {
-    if (this.#choose(offeredBy(request)) === undefined) {
+    const subprotocol = this.#choose(offeredBy(request));
+    if (subprotocol === undefined) {
       const known = [...this.#subprotocols].join(', ');
       refuseUpgrade(socket, 400, `Sec-WebSocket-Protocol must offer one of: ${known}`);
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-      open(new WebSocketWire(webSocket, socket), webSocket.protocol);
+      const binary = BINARY_SUBPROTOCOLS.has(subprotocol);
+      open(new WebSocketWire(webSocket, socket, binary), subprotocol);
     });
   }
 
@@ -60,7 +64,7 @@ export class WebSocketHandshake {
 }
 
 function offeredBy(request: IncomingMessage): ReadonlySet<string> {
-  const header = request.headers['sec-websocket-protocol'] ?? '';
+  const header = request.headers['sec-websocket-protocol'] ?? UNNAMED_SUBPROTOCOL;
   return new Set(header.split(',').map((name) => name.trim()));
 }
 
@@ -107,11 +111,11 @@ class WebSocketWire implements Wire {
   #kept: Buffer[] = [];
   #sent: () => void = () => {};
 
-  constructor(webSocket: WebSocket, socket: Socket) {
+  constructor(webSocket: WebSocket, socket: Socket, binary: boolean) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.secure = socket instanceof TLSSocket;
-    this.#binary = BINARY_SUBPROTOCOLS.has(webSocket.protocol);
+    this.#binary = binary;
   }
 
   get waiting(): number {
