@@ -23,7 +23,7 @@ import { decodeEntries, entriesBytes, writeEntries } from './table.ts';
 
 export const RETAIN_HEADER = 'x-retain';
 const CORRELATION_HEADER = 'x-correlation-id';
-/** Headers whose names no AMQP table takes: a list of tables of name and value. */
+/** Headers whose names no AMQP table takes: a list of tables of name, value and place. */
 const LONG_HEADERS = 'x-long-headers';
 const NAME_BYTES_MAX = 255;
 
@@ -93,6 +93,7 @@ function restore(
   taken: [string, HeaderValue][],
 ): Headers {
   let own: [string, HeaderValue][] | null = null;
+  let long: HeaderValue = null;
   for (const [index, [name, value]] of headers.entries()) {
     // Names of ours all begin so: a quick way past everybody else's.
     if (!name.startsWith('x-') || !restored(name, value, properties, retain)) {
@@ -100,9 +101,10 @@ function restore(
       continue;
     }
     own ??= headers.slice(0, index).map(([held, kept]) => [held, kept]);
-    if (name === LONG_HEADERS) own.push(...longHeaders(value));
+    if (name === LONG_HEADERS) long = value;
     else taken.push([name, value]);
   }
+  if (own !== null) putBack(long, own);
   return own ?? headers;
 }
 
@@ -142,15 +144,16 @@ function sameBytes(id: string | Buffer | undefined, bytes: Buffer): boolean {
   return Buffer.isBuffer(id) && id.equals(bytes);
 }
 
-function longHeaders(list: HeaderValue): [string, HeaderValue][] {
-  const headers: [string, HeaderValue][] = [];
+/** Headers with long names, each to where it stood. */
+function putBack(list: HeaderValue, headers: [string, HeaderValue][]): void {
   for (const item of Array.isArray(list) ? (list as readonly HeaderValue[]) : []) {
     if (!(item instanceof Map)) continue;
     const table = item as HeaderTable;
-    const name = table.get('name');
-    if (typeof name === 'string') headers.push([name, table.get('value') ?? null]);
+    const [name, at] = [table.get('name'), table.get('at')];
+    if (typeof name !== 'string') continue;
+    const place = typeof at === 'number' ? at : headers.length;
+    headers.splice(place, 0, [name, table.get('value') ?? null]);
   }
-  return headers;
 }
 
 function write(message: Message, now: number): Buffer {
@@ -214,18 +217,19 @@ function converted(message: Message, now: number): Buffer {
 function fittingHeaders(headers: Headers): [string, HeaderValue][] {
   const fitting: [string, HeaderValue][] = [];
   const long: HeaderTable[] = [];
-  for (const [name, value] of headers) {
-    if (isLong(name)) long.push(longHeader(name, value));
+  for (const [index, [name, value]] of headers.entries()) {
+    if (isLong(name)) long.push(longHeader(name, value, index));
     else fitting.push([name, value]);
   }
   if (long.length > 0) fitting.push([LONG_HEADERS, long]);
   return fitting;
 }
 
-function longHeader(name: string, value: HeaderValue): HeaderTable {
+function longHeader(name: string, value: HeaderValue, at: number): HeaderTable {
   return new Map<string, HeaderValue>([
     ['name', name],
     ['value', value],
+    ['at', at],
   ]);
 }
 

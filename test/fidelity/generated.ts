@@ -7,6 +7,8 @@ import { type Fields, NOW } from './formats.ts';
 export const text = fc
   .string({ unit: 'grapheme', maxLength: 12 })
   .map((value) => value.replaceAll('\0', ''));
+/** Beyond the 255 bytes of AMQP's short strings. */
+const long = fc.constantFrom('x'.repeat(300), 'ü'.repeat(130));
 const notUtf8 = fc.uint8Array({ maxLength: 12 }).map((bytes) => Buffer.from([0xff, ...bytes]));
 
 const simple: fc.Arbitrary<HeaderValue> = fc.oneof(
@@ -44,6 +46,8 @@ const name = fc.oneof(
   text.filter((each) => each !== ''),
   fc.constantFrom('type', 'Type', 'priority', 'Content-Type', 'content-type', 'subject', 'ack'),
   fc.constantFrom('x-user-type', 'x-user-Type', 'destination', 'message-id', 'user-id', 'to'),
+  long,
+  fc.constantFrom('x-routing', 'x-death-note', 'x-correlation', 'X-Header', 'a/b', 'größer'),
   fc.constantFrom('__proto__', 'constructor', 'Größe', 'a b', 'x:y', 'Timestamp', 'expires'),
 );
 
@@ -84,7 +88,10 @@ export const headers: fc.Arbitrary<Headers> = fc.oneof(
 /** Domains fold case and JIDs normalise: those of people are what an application may write. */
 const replyTo = fc.oneof(
   fc.record({ exchange: fc.constant(''), routingKey: text.filter((key) => key !== '') }),
-  fc.record({ exchange: fc.constantFrom('amq.topic', 'x', 'A/b%', 'é#'), routingKey: text }),
+  fc.record({
+    exchange: fc.constantFrom('amq.topic', 'x', 'A/b%', 'é#'),
+    routingKey: fc.oneof(text, long),
+  }),
   fc.record({ exchange: fc.constant('muc.room'), routingKey: fc.constant('') }),
   fc.record({
     exchange: fc.constant('amq.xmpp'),
@@ -96,13 +103,13 @@ export const properties: fc.Arbitrary<Properties> = fc.record(
   {
     contentType: fc.oneof(text, fc.constantFrom('text/plain', 'application/json', 'image/png')),
     contentEncoding: fc.oneof(text, fc.constant('gzip')),
-    correlationId: fc.oneof(text, notUtf8),
+    correlationId: fc.oneof(text, notUtf8, long, fc.constant(Buffer.alloc(300, 0xff))),
     replyTo: replyTo.filter(({ routingKey }) => !routingKey.startsWith('amq.to:')),
-    messageId: text,
+    messageId: fc.oneof(text, long),
     timestamp: fc.integer({ min: 0, max: 9e10 }),
     type: fc.oneof(text, fc.constantFrom('chat', 'normal', 'headline', 'groupchat', 'error')),
     userId: text,
-    appId: text,
+    appId: fc.oneof(text, long),
     headers,
   },
   { requiredKeys: ['headers'] },

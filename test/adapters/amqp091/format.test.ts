@@ -184,6 +184,8 @@ test('headers with names that no table takes are kept', () => {
   const long: [string, HeaderValue][] = [
     ['a', 1],
     ['n'.repeat(300), 'long'],
+    ['b', 2],
+    ['m'.repeat(256), null],
   ];
   expect(crossed({ headers: long }).properties.headers).toEqual(long);
 });
