@@ -44,6 +44,15 @@ describe.skipIf(!installed)('slixmpp', () => {
     );
   }, 60_000);
 
+  test('reads its archive, blocks, publishes about itself', async () => {
+    const steps = await run('history');
+    expect(steps).toEqual([
+      { step: 'archive', bodies: ['one', 'two', 'three'] },
+      { step: 'blocked', jids: ['mallory@localhost'] },
+      { step: 'nick', sender: 'alice@localhost', nick: 'Al' },
+    ]);
+  }, 60_000);
+
   test('speaks for a domain as a component', async () => {
     const steps = await run('component', String(gateway.port('xmpp-component')));
     expect(steps).toEqual([

@@ -155,7 +155,39 @@ async def component(port):
     await alice.disconnect()
 
 
+async def history(alice, bob):
+    for body in ('one', 'two', 'three'):
+        alice.send_message('bob@localhost', body, mtype='chat')
+        await bob.next()
+    found = []
+    async for result in alice['xep_0313'].iterate(with_jid='bob@localhost', rsm={'max': 2}):
+        found.append(result['mam_result']['forwarded']['stanza']['body'])
+    say('archive', bodies=found)
+    await alice['xep_0191'].block('mallory@localhost')
+    blocked = await alice['xep_0191'].get_blocked()
+    say('blocked', jids=sorted(map(str, blocked['blocklist']['items'])))
+    nicks = asyncio.Queue()
+    alice.add_event_handler('user_nick_publish', nicks.put_nowait)
+    alice['xep_0163'].add_interest('http://jabber.org/protocol/nick')
+    await alice['xep_0115'].update_caps()
+    alice.send_presence()
+    await alice['xep_0172'].publish_nick('Al')
+    event = await asyncio.wait_for(nicks.get(), 10)
+    item = event['pubsub_event']['items']['item']
+    say('nick', sender=event['from'].bare, nick=item['nick']['nick'])
+
+
 async def main():
+    if len(sys.argv) > 2 and sys.argv[2] == 'history':
+        plugins = ('xep_0115', 'xep_0163', 'xep_0172', 'xep_0191', 'xep_0313')
+        alice, bob = Client('alice', 'a', plugins=plugins), Client('bob', 'b')
+        await alice.begin()
+        await bob.begin()
+        alice.send_presence()
+        bob.send_presence()
+        await history(alice, bob)
+        await alice.disconnect()
+        return await bob.disconnect()
     if len(sys.argv) > 3 and sys.argv[2] == 'component':
         return await component(int(sys.argv[3]))
     if len(sys.argv) > 2 and sys.argv[2] == 'mechanisms':
