@@ -25,6 +25,8 @@ export const DEFAULT_LIMITS = {
    * slowed, in bytes.
    */
   queueSlowBytes: 32 * 1024 * 1024,
+  /** A consumer that takes nothing for so long slows no publishers any more, in milliseconds. */
+  consumerStallMs: 1000,
   /** How long a publisher to a slow queue is held at most, in milliseconds. */
   publisherStallMs: 50,
   /** A file of the store's journal is left for the next one beyond this, in bytes. */

@@ -53,6 +53,10 @@ export class ClassicQueue implements Queue, Home {
   readonly #pullers = new Map<Owner, Member>();
   #position: number;
   #lent = 0;
+  /** Messages that consumers took or settled; as many as `slow` saw last, and since when. */
+  #moves = 1;
+  #movesSeen = 0;
+  #movedAt = 0;
   #dispatching = false;
   #continuing = false;
   #closed = false;
@@ -112,8 +116,16 @@ export class ClassicQueue implements Queue, Home {
     return this.#ready.charged;
   }
 
+  /** A consumer that takes nothing at all any more is not waited for. */
   get slow(): boolean {
-    return this.#ready.charged > this.#context.limits.queueSlowBytes && this.#dispatcher.choked;
+    const { limits, clock } = this.#context;
+    if (this.#ready.charged <= limits.queueSlowBytes || !this.#dispatcher.choked) return false;
+    const now = clock.now();
+    if (this.#moves !== this.#movesSeen) {
+      this.#movesSeen = this.#moves;
+      this.#movedAt = now;
+    }
+    return now - this.#movedAt <= limits.consumerStallMs;
   }
 
   publish(
@@ -196,6 +208,7 @@ export class ClassicQueue implements Queue, Home {
 
   settle(entry: Entry, outcome: Outcome): void {
     if (entry.state !== EntryState.LENT) return;
+    this.#moves++;
     const member = this.#unlend(entry);
     if (outcome === Outcome.REQUEUE) this.#requeue(entry);
     else this.#gone(entry);
@@ -334,6 +347,7 @@ export class ClassicQueue implements Queue, Home {
   }
 
   #give(entry: Entry, member: Member): void {
+    this.#moves++;
     if (member.spec.acknowledge) {
       this.#lend(entry, member);
     } else {
@@ -372,6 +386,7 @@ export class ClassicQueue implements Queue, Home {
    * publishes to its own queue while it is delivered to finds it dispatching: no recursion.
    */
   #hand(entry: Entry, member: Member): void {
+    this.#moves++;
     this.#dispatching = true;
     try {
       if (member.spec.acknowledge) {

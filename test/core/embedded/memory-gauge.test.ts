@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryGauge } from '../../../core/embedded/memory-gauge.ts';
+import { Outcome } from '../../../core/engine.ts';
 import { message } from '../../support/messages.ts';
 import { consumeSpec, Inbox, Outbox } from '../../support/recorder.ts';
 import { createWorld } from '../../support/world.ts';
@@ -83,6 +84,24 @@ describe('publishers', () => {
     world.clock.advance(50);
     subscription.resume();
     expect(publish()).toBe(true);
+  });
+
+  it('do not wait for a consumer that takes nothing at all any more', () => {
+    const world = createWorld({ limits: { queueSlowBytes: 500, publisherStallMs: 50 } });
+    const session = world.engine.open('/', world.principal('guest'));
+    session.declareQueue(queueSpec('q'), false);
+    const inbox = new Inbox();
+    const subscription = session.consume(consumeSpec('q'), inbox);
+    const publisher = session.publisher(new Outbox());
+    const publish = (): boolean => publisher.publish(message({ key: 'q' }), 0, false);
+    publish();
+    subscription.pause();
+    expect(publish()).toBe(false);
+    world.clock.advance(1001);
+    expect(publish()).toBe(true);
+    // It moves again: it is worth waiting for.
+    inbox.deliveries[0]?.settle(Outcome.ACCEPT);
+    expect(publish()).toBe(false);
   });
 
   it('to a queue that nobody consumes are not slowed', () => {
