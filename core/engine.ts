@@ -315,8 +315,8 @@ export interface ConsumeSpec {
   readonly credits: readonly Credit[];
   readonly arguments: HeaderTable;
   /**
-   * What it wants; the rest stays for others, in order. Looked at once for each message: it must
-   * always say the same, and not throw. Queues of a log (`stream`) leave it to the consumer.
+   * What it wants; the rest stays for others, in order. It must always say the same of a message,
+   * and not throw.
    */
   readonly filter?: (message: Message) => boolean;
 }

@@ -9,8 +9,9 @@ import { Credit, type Delivery, type Eventually, Outcome, type Pulled } from '..
 import { plain, typeNameOf } from '../../core/envelope.ts';
 import type { BrokerError } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
-import type { HeaderTable } from '../../core/message.ts';
+import type { HeaderTable, Message } from '../../core/message.ts';
 import { randomName } from '../../core/random.ts';
+import { parseSelector, type Selector } from '../../core/selector.ts';
 import { AmqpConsumer, type ConsumerOwner } from './consumer.ts';
 import { fits, writeContent } from './content.ts';
 import { AmqpError, preconditionFailed } from './errors.ts';
@@ -24,6 +25,8 @@ import { Unsettled } from './unsettled.ts';
 import { Method, Reply } from './wire.ts';
 
 const PRIORITY_ARGUMENT = 'x-priority';
+/** A selector, as JMS has them: the consumer gets what it matches. */
+const SELECTOR_ARGUMENT = 'x-selector';
 
 /** A consumer as it was asked for. */
 interface Wanted {
@@ -213,6 +216,7 @@ export class Consuming implements ConsumerOwner {
     const credits: Credit[] = [this.#sharedCredit];
     if (acknowledge && this.#prefetch > 0) credits.push(new Credit(this.#prefetch));
     const priority = this.#priorityOf(wanted);
+    const selector = this.#selectorOf(wanted);
     const spec = {
       queue,
       tag,
@@ -221,6 +225,7 @@ export class Consuming implements ConsumerOwner {
       priority,
       credits,
       arguments: wanted.arguments,
+      ...(selector && { filter: (message: Message) => selector.matches(message) }),
     };
     // A consumer may be delivered to before there is a subscription to pause: a window that is
     // shut.
@@ -274,6 +279,16 @@ export class Consuming implements ConsumerOwner {
     const where = `queue '${wanted.queue}' in vhost '${this.channel.link.session.vhost}'`;
     throw preconditionFailed(
       `invalid arg '${PRIORITY_ARGUMENT}' for ${where}: "expected integer, got ${typeNameOf(given)}"`,
+    );
+  }
+
+  #selectorOf(wanted: Wanted): Selector | null {
+    const given = wanted.arguments.get(SELECTOR_ARGUMENT);
+    if (given === undefined) return null;
+    if (typeof given === 'string') return parseSelector(given);
+    const where = `queue '${wanted.queue}' in vhost '${this.channel.link.session.vhost}'`;
+    throw preconditionFailed(
+      `invalid arg '${SELECTOR_ARGUMENT}' for ${where}: "expected string, got ${typeNameOf(given)}"`,
     );
   }
 

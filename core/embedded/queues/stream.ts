@@ -280,6 +280,8 @@ class StreamQueue implements Queue, Home {
       if (left === 0) return true;
       const logged = reader.take(this.#first, this.#committed);
       if (logged === null) return false;
+      // What its consumer does not want it passes by; others read it all the same.
+      if (!member.takes(logged.message)) continue;
       const { position } = logged;
       const message = logged.message.streamed(position - 1);
       const entry = new Entry(message, this, position, 0, null, 0, 0);

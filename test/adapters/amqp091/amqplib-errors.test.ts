@@ -95,6 +95,16 @@ describe('channel errors', () => {
     expect(error.message).toContain(`NOT_FOUND - no exchange 'nowhere' in vhost '/'`);
   });
 
+  test.each<[unknown, RegExp]>([
+    ['colour =', /406 .*it ends too early/],
+    [5, /406 .*invalid arg 'x-selector' for queue .*expected string/],
+  ])('consuming with the selector %j', async (selector, reason) => {
+    const channel = await harness.channel();
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    const consuming = channel.consume(queue, () => {}, { arguments: { 'x-selector': selector } });
+    await expect(consuming).rejects.toThrow(reason);
+  });
+
   test('acknowledging twice', async () => {
     const channel = await harness.channel();
     const { queue } = await channel.assertQueue('', { exclusive: true });

@@ -381,3 +381,19 @@ describe('a stream on a durable store', () => {
     expect(after.engine.admin.totals()).toMatchObject({ ready: 3 });
   });
 });
+
+it('passes by what a reader does not want, and keeps it for others', () => {
+  const running = start();
+  declare(running);
+  fill(running, 1000);
+  const inbox = new Inbox();
+  const spec = consumeSpec('s', {
+    credits: [new Credit(10)],
+    arguments: new Map([['x-stream-offset', 'first']]),
+    filter: ({ body }) => body.toString().endsWith('99'),
+  });
+  void running.session.consume(spec, inbox);
+  running.clock.advance(0);
+  expect(inbox.bodies).toEqual(Array.from({ length: 10 }, (_, n) => (n ? `m${n}99` : 'm99')));
+  expect(read(running, 'first').deliveries.length).toBe(1000);
+});
