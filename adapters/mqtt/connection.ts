@@ -177,7 +177,7 @@ export class MqttConnection implements Connection, SessionLink {
 
   /**
    * Ends the connection if its client was silent for one and a half times its keep-alive
-   * [MQTT-3.1.2-24].
+   * [MQTT-3.1.2-22].
    */
   checkSilence(now: number): void {
     if (this.#silenceMaxMs === 0 || now - this.#heardAt <= this.#silenceMaxMs) return;
@@ -401,8 +401,10 @@ export class MqttConnection implements Connection, SessionLink {
       : '';
     const extras = { sessionPresent: present, responseInformation, proof };
     transport.output.write(acceptance(packet, terms, grants, extras));
+    // Subscriptions of before that it may not have any more.
+    const lost = [...session.subscriptions.keys()].filter((filter) => !access.maySubscribe(filter));
     this.#await(
-      () => chain(ready, () => session.attach(this)),
+      () => chain(ready, () => chain(unsubscribe(session, lost), () => session.attach(this))),
       () => {},
     );
   }
@@ -499,7 +501,7 @@ export class MqttConnection implements Connection, SessionLink {
     const expiry = packet.sessionExpirySeconds;
     if (expiry !== undefined) {
       if (expiry > 0 && required(this.#terms).sessionExpirySeconds === 0) {
-        throw protocolError('a Session Expiry Interval where CONNECT had none [MQTT-3.1.2-23]');
+        throw protocolError('a Session Expiry Interval where CONNECT had none [3.14.2.2.2]');
       }
       session.expirySeconds = Math.min(expiry, this.#owner.grants.sessionExpirySecondsMax);
     }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { mqttOptions } from '../../../adapters/mqtt/options.ts';
 import { fillIn, TopicAccess } from '../../../adapters/mqtt/topic-access.ts';
+import { MemoryStore } from '../../../core/store/memory.ts';
 import { TestGateway } from './client.ts';
 
 const RULES = {
@@ -101,6 +102,20 @@ describe('topic permissions', () => {
     client.publish('secret', 'x', 1, { properties: { topicAlias: 1 } });
     client.publish('', 'x', 1, { properties: { topicAlias: 1 } });
     expect(client.take()).toMatchObject([{ reasonCode: 0x87 }, { reasonCode: 0x87 }]);
+  });
+
+  it('end subscriptions of a session that they do not allow any more', () => {
+    const store = new MemoryStore();
+    const lasting = { clean: false, properties: { sessionExpiryInterval: 100 } };
+    const before = new TestGateway({}, { store });
+    const first = before.connect('c1', 5, lasting);
+    for (const filter of ['private', 'public/#']) first.subscribe(filter, 1);
+    before.gate.stop();
+    const after = new TestGateway(RULES, { store });
+    const client = after.connect('c1', 5, lasting);
+    const sender = after.connect('s', 5, { username: 'guest', password: Buffer.from('guest') });
+    for (const topic of ['private', 'public/x']) sender.publish(topic, 'x', 1);
+    expect(client.texts()).toEqual(['public/x x']);
   });
 
   it('refuse a client whose will it may not publish', () => {
