@@ -93,6 +93,8 @@ export interface Trail {
   readonly offset?: number;
   /** It is to wait before it is routed, or did. */
   readonly delay?: Delay;
+  /** How often its queue has delivered it before, where the queue's receivers see that. */
+  readonly deliveries?: number;
 }
 
 export interface Delay {
@@ -279,6 +281,13 @@ export class Message {
     );
   }
 
+  /** The same message, for a receiver that is told how often it was delivered before. */
+  delivered(deliveries: number): Message {
+    const { native, body, exchange, routingKey, expiresAt, retain, copies } = this;
+    const trail = { deaths: [], hidden: [], ...this.trail, deliveries };
+    return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, trail);
+  }
+
   /** The same message, to be routed only when `delay` is over. */
   postponed(delay: Delay): Message {
     const { exchange, routingKey, expiresAt, retain, copies } = this;
@@ -386,6 +395,10 @@ function annotated(properties: Properties, trail: Trail | null): Properties {
   }
   if (trail.offset !== undefined) {
     added.push([STREAM_OFFSET_HEADER, new Typed('l', BigInt(trail.offset))]);
+  }
+  if (trail.deliveries !== undefined) {
+    added.push(['x-delivery-count', new Typed('l', BigInt(trail.deliveries))]);
+    replaced.add('x-delivery-count');
   }
   const kept = properties.headers
     .filter(([name]) => !replaced.has(name))

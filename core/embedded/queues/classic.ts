@@ -43,6 +43,7 @@ export class ClassicQueue implements Queue, Home {
   readonly type: string;
   readonly options: QueueOptions;
   readonly tracksBindings: boolean;
+  readonly showsDeliveries: boolean;
   mark = 0;
   markIndex = 0;
   readonly #context: QueueContext;
@@ -74,6 +75,7 @@ export class ClassicQueue implements Queue, Home {
     this.spec = spec;
     this.type = type;
     this.tracksBindings = tracksBindings;
+    this.showsDeliveries = type === 'quorum';
     this.#context = context;
     this.options = queueOptions(spec, context.vhost);
     this.#position = context.log?.last ?? 0;

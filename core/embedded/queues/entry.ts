@@ -12,6 +12,8 @@ export type EntryState = (typeof EntryState)[keyof typeof EntryState];
 /** Where an entry goes back to. */
 export interface Home {
   readonly name: string;
+  /** Receivers see how often a message was delivered before (RabbitMQ's `x-delivery-count`). */
+  readonly showsDeliveries?: boolean;
   settle(entry: Entry, outcome: Outcome): void;
 }
 
@@ -46,7 +48,8 @@ export class Entry implements Delivery {
     expiresAt: number,
     charge: number,
   ) {
-    this.message = message;
+    this.message =
+      attempts > 0 && home.showsDeliveries === true ? message.delivered(attempts) : message;
     this.home = home;
     this.position = position;
     this.attempts = attempts;
