@@ -26,6 +26,7 @@ const FEATURES = [
   'last-published',
   'manage-subscriptions',
   'modify-affiliations',
+  'multi-items',
   'persistent-items',
   'publish',
   'publish-options',

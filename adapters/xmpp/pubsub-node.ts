@@ -15,6 +15,8 @@ export interface NodeConfig {
   deliverPayloads: boolean;
   /** The last item is kept: the topic's retained value. */
   persistItems: boolean;
+  /** More than one: the older ones are kept beside the retained value. */
+  maxItems: number;
   accessModel: AccessModel;
   publishModel: PublishModel;
   /** Subscribers get the last item when they subscribe. */
@@ -35,6 +37,7 @@ export const DEFAULT_NODE: NodeConfig = {
   title: '',
   deliverPayloads: true,
   persistItems: true,
+  maxItems: 1,
   accessModel: 'open',
   publishModel: 'open',
   sendLast: true,
@@ -42,6 +45,8 @@ export const DEFAULT_NODE: NodeConfig = {
   notifyRetract: true,
 };
 
+/** What `max` means. */
+const ITEMS_MAX = 1000;
 /** The exchange whose keys are topics. */
 export const TOPIC_EXCHANGE = 'amq.topic';
 /** A node `$exchange/x/a/b` stands for key `a.b` of the exchange `x`, as the topic does in MQTT. */
@@ -128,7 +133,12 @@ export function nodeForm(config: NodeConfig): Element {
     { name: 'pubsub#title', type: 'text-single', label: 'Name', value: config.title },
     bool('deliver_payloads', 'Notifications carry the item', config.deliverPayloads),
     bool('persist_items', 'The last item is kept', config.persistItems),
-    { name: 'pubsub#max_items', type: 'text-single', label: 'Items kept', value: '1' },
+    {
+      name: 'pubsub#max_items',
+      type: 'text-single',
+      label: 'Items kept',
+      value: String(config.maxItems),
+    },
     choice('access_model', 'Who may subscribe', config.accessModel, ['open', 'whitelist']),
     choice('publish_model', 'Who may publish', config.publishModel, [
       'open',
@@ -160,18 +170,27 @@ export function applyNodeForm(config: NodeConfig, values: ReadonlyMap<string, st
   };
   const access = value('access_model') ?? config.accessModel;
   const publish = value('publish_model') ?? config.publishModel;
-  const max = value('max_items') ?? '1';
+  const max = value('max_items') ?? String(config.maxItems);
   if (access !== 'open' && access !== 'whitelist') return false;
   if (publish !== 'open' && publish !== 'publishers' && publish !== 'subscribers') return false;
-  if (!/^(1|max)$/.test(max)) return false;
+  if (max !== 'max' && !/^[1-9]\d{0,8}$/.test(max)) return false;
   const last = value('send_last_published_item');
   config.title = value('title') ?? config.title;
   config.deliverPayloads = flagOr('deliver_payloads', config.deliverPayloads);
   config.persistItems = flagOr('persist_items', config.persistItems);
+  config.maxItems = max === 'max' ? ITEMS_MAX : Math.min(Number(max), ITEMS_MAX);
   config.accessModel = access;
   config.publishModel = publish;
   config.sendLast = last === undefined ? config.sendLast : last !== 'never';
   config.notifyDelete = flagOr('notify_delete', config.notifyDelete);
   config.notifyRetract = flagOr('notify_retract', config.notifyRetract);
   return true;
+}
+
+/**
+ * Publish options (XEP-0060 7.1.5): whether the node is configured like that already.
+ */
+export function hasConfig(node: PubsubNode, wanted: ReadonlyMap<string, string>): boolean {
+  const probe = { ...node.config };
+  return applyNodeForm(probe, wanted) && JSON.stringify(probe) === JSON.stringify(node.config);
 }

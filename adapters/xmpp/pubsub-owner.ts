@@ -37,6 +37,7 @@ export function ownerAnswer(pubsub: Pubsub, request: PubsubRequest, payload: Ele
       if (!node.config.persistItems) {
         return errorReply(iq, 'feature-not-implemented', unsupported('persistent-items'));
       }
+      pubsub.history.clear(node);
       pubsub.clear(request, node, 'purged');
       pubsub.notify(node, element('purge', { node: node.name }));
       return resultReply(iq);

@@ -25,12 +25,14 @@ import type { Host } from './host.ts';
 import { type Jid, parseJid } from './jid.ts';
 import { JsonTable } from './json-table.ts';
 import { NS } from './namespaces.ts';
+import { keepsMany, PubsubHistory } from './pubsub-history.ts';
 import { isRetraction, itemContent, itemElement, itemId } from './pubsub-items.ts';
 import { answerAffiliations, answerSubscriptions, pubsubInfo } from './pubsub-lists.ts';
-import { applyNodeForm, nodeForm, PubsubNode, type StoredNode } from './pubsub-node.ts';
+import { applyNodeForm, hasConfig, nodeForm, PubsubNode, type StoredNode } from './pubsub-node.ts';
 import { ownerAnswer } from './pubsub-owner.ts';
 import {
   items,
+  ownJid,
   type PubsubRequest,
   reply,
   specific,
@@ -40,10 +42,13 @@ import {
 import { type Condition, conditionOf, errorReply, resultReply } from './stanza-error.ts';
 
 const NODE_BYTES_MAX = 1023;
+const NOTHING = (): void => {};
+
 export class Pubsub implements Service, Consumer {
   readonly domain: string;
   readonly host: Host;
   readonly nodes = new Map<string, PubsubNode>();
+  readonly history: PubsubHistory;
   /** By exchange and routing key. */
   readonly #byKey = new Map<string, PubsubNode>();
   readonly #stored: JsonTable<StoredNode>;
@@ -54,14 +59,10 @@ export class Pubsub implements Service, Consumer {
     this.host = host;
     this.domain = host.domains.pubsub;
     this.#stored = new JsonTable(host.context.engine.table('xmpp.pubsub'));
+    this.history = new PubsubHistory(host.context.engine.table('xmpp.pubsub.items'));
     for (const [name, stored] of this.#stored.entries()) this.#add(new PubsubNode(name, stored));
     for (const node of this.nodes.values()) {
-      if (node.subscribers.size > 0)
-        this.#listen(
-          node,
-          () => {},
-          () => {},
-        );
+      if (node.subscribers.size > 0 || keepsMany(node)) this.#listen(node, NOTHING, NOTHING);
     }
   }
 
@@ -108,9 +109,13 @@ export class Pubsub implements Service, Consumer {
   deliver(delivery: Delivery): void {
     const { message } = delivery;
     const node = this.#byKey.get(`${message.exchange} ${message.routingKey}`);
-    if (node === undefined || node.subscribers.size === 0) return;
+    if (node === undefined) return;
     const now = this.host.context.clock.now();
     const { format } = this.host;
+    if (keepsMany(node) && !isRetraction(message)) {
+      this.history.add(node, this.#idOf(message), itemElement(message, format, now, '', true));
+    }
+    if (node.subscribers.size === 0) return;
     if (isRetraction(message)) {
       if (!node.config.notifyRetract) return;
       const { stanza } = format.parse(message.as(format, now));
@@ -138,10 +143,13 @@ export class Pubsub implements Service, Consumer {
 
   save(node: PubsubNode): void {
     this.#stored.set(node.name, node.stored());
+    this.history.trim(node);
+    if (keepsMany(node)) this.#listen(node, NOTHING, NOTHING);
   }
 
   remove(node: PubsubNode): void {
     this.nodes.delete(node.name);
+    this.history.clear(node);
     this.#byKey.delete(`${node.exchange} ${node.key}`);
     this.#stored.delete(node.name);
     if (node.bound && this.#queue !== null) {
@@ -230,7 +238,7 @@ export class Pubsub implements Service, Consumer {
     if (node === null) return;
     const options = childOf(payload, 'publish-options', NS.PUBSUB);
     const wanted = options === undefined ? null : submitted(options);
-    if (wanted instanceof Map && !this.#precondition(node, wanted)) {
+    if (wanted instanceof Map && !hasConfig(node, wanted)) {
       reply(request, errorReply(iq, 'conflict', specific('precondition-not-met')));
       return;
     }
@@ -251,15 +259,6 @@ export class Pubsub implements Service, Consumer {
     if (this.#publishTo(request, node, content.native, content.body, node.config.persistItems)) {
       reply(request, done);
     }
-  }
-
-  /**
-   * A new node takes the options as its configuration (XEP-0060 7.1.5); an old one must have it.
-   */
-  #precondition(node: PubsubNode, wanted: ReadonlyMap<string, string>): boolean {
-    const probe = { ...node.config };
-    if (!applyNodeForm(probe, wanted)) return false;
-    return JSON.stringify(probe) === JSON.stringify(node.config);
   }
 
   /** False where the publisher was told of an error. */
@@ -303,7 +302,11 @@ export class Pubsub implements Service, Consumer {
     } else {
       this.#last(request, node, (message) => {
         const kept = message === null ? null : this.#idOf(message);
-        if (kept !== id) reply(request, errorReply(iq, 'item-not-found'));
+        const older = this.history.remove(node, id);
+        if (kept !== id && older) {
+          if (node.config.notifyRetract) this.notify(node, items(node, element('retract', { id })));
+          reply(request, resultReply(iq));
+        } else if (kept !== id) reply(request, errorReply(iq, 'item-not-found'));
         else {
           this.clear(request, node, id);
           reply(request, resultReply(iq));
@@ -314,7 +317,7 @@ export class Pubsub implements Service, Consumer {
 
   #subscribe(request: PubsubRequest, action: Element): void {
     const { iq, from, sender } = request;
-    const jid = this.#ownJid(request, action);
+    const jid = ownJid(request, action);
     if (jid === null) return;
     const node = this.#nodeFor(request, action.attrs.node);
     if (node === null) return;
@@ -360,7 +363,7 @@ export class Pubsub implements Service, Consumer {
   }
 
   #unsubscribe(request: PubsubRequest, action: Element): void {
-    const jid = this.#ownJid(request, action);
+    const jid = ownJid(request, action);
     const node = jid === null ? null : this.#existing(request, action.attrs.node);
     if (jid === null || node === null) return;
     const id = node.subscribers.get(jid.full);
@@ -412,6 +415,11 @@ export class Pubsub implements Service, Consumer {
       reply(request, errorReply(iq, 'forbidden'));
       return;
     }
+    if (keepsMany(node)) {
+      const answer = this.history.answer(node, action);
+      reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, answer)));
+      return;
+    }
     this.#last(request, node, (message) => {
       if (message === null && !this.nodes.has(name)) {
         reply(request, errorReply(iq, 'item-not-found'));
@@ -443,6 +451,12 @@ export class Pubsub implements Service, Consumer {
     }
     const node = this.#existing(request, name);
     if (node === null) return;
+    const ids = this.history.ids(node);
+    if (ids.length > 0) {
+      const found = ids.map((id) => element('item', { jid: this.domain, name: id }));
+      reply(request, itemsResult(iq, name, found));
+      return;
+    }
     this.#last(request, node, (message) => {
       const found =
         message === null ? [] : [element('item', { jid: this.domain, name: this.#idOf(message) })];
@@ -470,15 +484,6 @@ export class Pubsub implements Service, Consumer {
   #idOf(message: Message): string {
     const { format, context } = this.host;
     return itemId(message, format.parse(message.as(format, context.clock.now())).stanza);
-  }
-
-  /** XEP-0060 6.1.3.1: nobody subscribes somebody else. */
-  #ownJid(request: PubsubRequest, action: Element): Jid | null {
-    const jid = parseJid(action.attrs.jid ?? '');
-    if (jid !== null && jid.bare === request.from.bare) return jid;
-    const error = jid === null && action.attrs.jid === undefined ? 'jid-required' : 'invalid-jid';
-    reply(request, errorReply(request.iq, 'bad-request', specific(error)));
-    return null;
   }
 
   #existing(request: PubsubRequest, name: string | undefined): PubsubNode | null {

@@ -167,7 +167,7 @@ describe('owning', () => {
     bob.take();
     expect(owner(alice, 'get', "<subscriptions node='n'/>")).toContain('jid="bob@localhost"');
     expect(
-      owner(alice, 'set', `<configure node='n'>${form({ max_items: '5' })}</configure>`),
+      owner(alice, 'set', `<configure node='n'>${form({ max_items: '0' })}</configure>`),
     ).toContain('<not-acceptable ');
     expect(
       owner(alice, 'set', `<configure node='n'>${form({ title: 'T' })}</configure>`),
@@ -190,6 +190,25 @@ describe('owning', () => {
     );
     const done = ask(alice, 'set', "<retract node='n'><item id='i'/></retract>");
     expect(done).toContain('<items node="n"><retract id="i"/></items>');
+    expect(ask(alice, 'get', "<items node='n'/>")).toContain('<items node="n"/>');
+  });
+
+  test('a node may keep more than the last item', () => {
+    const world = createXmppWorld();
+    const alice = world.online('alice', 'a');
+    ask(alice, 'set', `<create node='n'/><configure>${form({ max_items: '2' })}</configure>`);
+    for (const id of ['1', '2', '3']) put(alice, 'n', id, `<a xmlns='x'>${id}</a>`);
+    const kept = ask(alice, 'get', "<items node='n'/>");
+    expect([...kept.matchAll(/<item id="(\d)"/g)].map(([, id]) => id)).toEqual(['2', '3']);
+    expect(ask(alice, 'get', "<items node='n' max_items='1'/>")).not.toContain('id="2"');
+    expect(ask(alice, 'get', "<items node='n'><item id='2'/></items>")).toContain('>2</a>');
+    put(alice, 'n', '2', "<a xmlns='x'>again</a>");
+    expect(ask(alice, 'get', "<items node='n'/>")).toMatch(/id="3".*id="2".*again/);
+    expect(ask(alice, 'set', "<retract node='n'><item id='3'/></retract>")).toContain('"result"');
+    expect(ask(alice, 'get', "<items node='n'/>")).not.toContain('id="3"');
+    publish(world, 'amq.topic', 'n', 'from elsewhere');
+    expect(ask(alice, 'get', "<items node='n'/>")).toContain('from elsewhere');
+    expect(owner(alice, 'set', "<purge node='n'/>")).toContain('type="result"');
     expect(ask(alice, 'get', "<items node='n'/>")).toContain('<items node="n"/>');
   });
 

@@ -1,0 +1,112 @@
+/**
+ * Items of pubsub nodes that keep more than the last one (XEP-0060 `max_items`): a record each,
+ *
+ *     NODE "\n" NUMBER  →  { id, xml }
+ *
+ * The last item is the topic's retained message besides, for all protocols.
+ */
+import type { Table } from '../../core/engine.ts';
+import { childrenOf, type Element, element, serialize } from './element.ts';
+import { NS } from './namespaces.ts';
+import type { PubsubNode } from './pubsub-node.ts';
+import { NO_PREFIXES, parseElement } from './tokenizer.ts';
+
+interface Kept {
+  readonly key: string;
+  readonly id: string;
+}
+
+interface StoredItem {
+  readonly id: string;
+  readonly xml: string;
+}
+
+const NUMBER_DIGITS = 15;
+
+export class PubsubHistory {
+  readonly #table: Table;
+  /** By node, oldest first. */
+  readonly #kept = new Map<string, Kept[]>();
+  #number = 0;
+
+  constructor(table: Table) {
+    this.#table = table;
+    const found: (readonly [string, Kept])[] = [];
+    for (const [key, bytes] of table.entries()) {
+      const line = key.lastIndexOf('\n');
+      const { id } = JSON.parse(bytes.toString('utf8')) as StoredItem;
+      found.push([key.slice(0, line), { key, id }]);
+      this.#number = Math.max(this.#number, Number(key.slice(line + 1)));
+    }
+    found.sort(([, one], [, other]) => (one.key < other.key ? -1 : 1));
+    for (const [node, kept] of found) this.#of(node).push(kept);
+  }
+
+  /** Keeps an item; one of the same id is replaced, and the oldest go beyond what the node keeps. */
+  add(node: PubsubNode, id: string, item: Element): void {
+    this.remove(node, id);
+    const key = `${node.name}\n${String(++this.#number).padStart(NUMBER_DIGITS, '0')}`;
+    this.#table.set(key, Buffer.from(JSON.stringify({ id, xml: serialize(item) })));
+    this.#of(node.name).push({ key, id });
+    this.trim(node);
+  }
+
+  ids(node: PubsubNode): string[] {
+    return this.#of(node.name).map(({ id }) => id);
+  }
+
+  /** What an items request asks for (XEP-0060 6.5): all, the last few, or by id. */
+  answer(node: PubsubNode, action: Element): Element {
+    const wanted = childrenOf(action, 'item', NS.PUBSUB).map((item) => item.attrs.id);
+    const max = Number(action.attrs.max_items ?? Number.NaN);
+    const kept = this.#of(node.name);
+    const chosen =
+      wanted.length > 0
+        ? kept.filter(({ id }) => wanted.includes(id))
+        : kept.slice(max > 0 ? -max : 0);
+    const found: Element[] = [];
+    for (const { key } of chosen) {
+      const bytes = this.#table.get(key);
+      if (bytes === null) continue;
+      const { xml } = JSON.parse(bytes.toString('utf8')) as StoredItem;
+      found.push(parseElement(xml, NO_PREFIXES));
+    }
+    return element('items', { node: node.name }, ...found);
+  }
+
+  /** False where there is no such item. */
+  remove(node: PubsubNode, id: string): boolean {
+    const kept = this.#of(node.name);
+    const at = kept.findIndex((item) => item.id === id);
+    if (at < 0) return false;
+    for (const { key } of kept.splice(at, 1)) this.#table.delete(key);
+    return true;
+  }
+
+  /** After the node was told to keep fewer. */
+  trim(node: PubsubNode): void {
+    const kept = this.#of(node.name);
+    const most = keepsMany(node) ? node.config.maxItems : 0;
+    const surplus = Math.max(0, kept.length - most);
+    for (const { key } of kept.splice(0, surplus)) this.#table.delete(key);
+  }
+
+  clear(node: PubsubNode): void {
+    for (const { key } of this.#of(node.name)) this.#table.delete(key);
+    this.#kept.delete(node.name);
+  }
+
+  #of(node: string): Kept[] {
+    let kept = this.#kept.get(node);
+    if (kept === undefined) {
+      kept = [];
+      this.#kept.set(node, kept);
+    }
+    return kept;
+  }
+}
+
+/** Whether the topic's retained message is not enough. */
+export function keepsMany({ config }: PubsubNode): boolean {
+  return config.persistItems && config.maxItems > 1;
+}
