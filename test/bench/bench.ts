@@ -193,7 +193,9 @@ function nameOf({ name, shape }: Scenario): string {
   return shape.size < 1024 ? name : `${name} ${shape.size / 1024} KiB`;
 }
 
-function wanted({ name, from, usual }: Scenario): boolean {
+function wanted({ name, from, to, usual }: Scenario): boolean {
+  // A peer at one port speaks one protocol.
+  if (from !== to && options['peer-port']?.includes('=') === false) return false;
   if (options.protocol !== 'all' && options.protocol !== from.name) return false;
   if (options.scenario !== 'all') return options.scenario === name;
   return usual || options.protocol !== 'all';
