@@ -61,8 +61,15 @@ export async function perform(port: number, number: number, { steps }: Play): Pr
   return transcript;
 }
 
-/** What comes from different places may come in any order; a room's order is part of its promise. */
+/**
+ * What comes from different places may come in any order; a room's order is part of its promise,
+ * but that of the occupants whom a newcomer is shown.
+ */
 function ordered(stanzas: string[]): string[] {
   const isRoom = (text: string): boolean => text.includes('@rooms.localhost');
-  return [...stanzas.filter(isRoom), ...stanzas.filter((text) => !isRoom(text)).sort()];
+  const isOther = (text: string): boolean => /^<presence (?!.*status code="110")/.test(text);
+  const inRoom = stanzas.filter(isRoom);
+  const shown = inRoom.findIndex((text) => !isOther(text));
+  const others = inRoom.splice(0, shown < 0 ? inRoom.length : shown);
+  return [...others.sort(), ...inRoom, ...stanzas.filter((text) => !isRoom(text)).sort()];
 }
