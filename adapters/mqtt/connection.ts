@@ -93,6 +93,7 @@ export class MqttConnection implements Connection, SessionLink {
   #silenceMaxMs = 0;
   #will: Will | null = null;
   #session: MqttSession | null = null;
+  #resumed = false;
   #connect: ConnectPacket | null = null;
   #authentication: Authentication | null = null;
   #login: Login | null = null;
@@ -393,6 +394,7 @@ export class MqttConnection implements Connection, SessionLink {
     const acquired = sessions.acquire(identity, clean, terms.sessionExpirySeconds);
     const { session, present, ready } = acquired;
     this.#session = session;
+    this.#resumed = present;
     this.#silenceMaxMs = terms.keepAliveSeconds * 1500;
     this.#framer.maxBytes = grants.packetBytesMax;
     this.#state = State.OPEN;
@@ -414,6 +416,7 @@ export class MqttConnection implements Connection, SessionLink {
     const { context, grants, format, topics, counters } = this.#owner;
     this.#inbox ??= new Inbox({
       ...{ version: this.#version, session: required(this.#session), engine: this.engine },
+      resumed: this.#resumed,
       ...{ transport: this.#transport, clock: context.clock, format, topics, counters },
       log: () => this.#log(),
       receiveMaximum: grants.receiveMaximum,

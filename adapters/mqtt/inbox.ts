@@ -25,6 +25,8 @@ import type { TopicTable } from './topic-table.ts';
 export interface InboxOptions {
   readonly version: Version;
   readonly session: MqttSession;
+  /** The session was there before this connection. */
+  readonly resumed: boolean;
   readonly engine: EngineSession;
   readonly transport: Transport;
   readonly format: Format;
@@ -158,7 +160,10 @@ export class Inbox {
   onRelease(packetId: number): void {
     const found = this.#options.session.release(packetId);
     if (found && this.#inFlight > 0) this.#inFlight--;
-    const reason = found || !this.#v5 ? 0 : Reason.PACKET_ID_NOT_FOUND;
+    // [MQTT 5, table 3.6]: no error during recovery, where our PUBCOMP was lost; some clients
+    // report the code as one all the same.
+    const known = found || this.#options.resumed || !this.#v5;
+    const reason = known ? 0 : Reason.PACKET_ID_NOT_FOUND;
     writeAck(this.#options.transport.output, ACK.PUBCOMP, packetId, reason);
   }
 

@@ -150,6 +150,17 @@ describe('identifiers', () => {
   });
 });
 
+it('a release that is sent again after a reconnect is no error', () => {
+  const gateway = new TestGateway();
+  const client = gateway.connect('c', 5, LASTING);
+  client.publish('t', 'x', 2, { messageId: 5 });
+  client.send({ cmd: 'pubrel', messageId: 5 });
+  client.lose();
+  const back = gateway.connect('c', 5, LASTING);
+  back.send({ cmd: 'pubrel', messageId: 5 });
+  expect(back.one('pubcomp')).toMatchObject({ messageId: 5, reasonCode: 0 });
+});
+
 describe('delivery', () => {
   it('of QoS 2 is finished though the message has expired since it was sent', () => {
     const gateway = new TestGateway();
