@@ -1,28 +1,8 @@
 /** Redeclaring must ask for what is there: the differences that RabbitMQ refuses, in its words. */
 import type { ExchangeSpec, QueueSpec } from '../engine.ts';
-import { letterOf, plain, toText } from '../envelope.ts';
+import { plain, toText, typeNameOf } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
 import type { HeaderTable, HeaderValue } from '../message.ts';
-
-const TYPE_NAMES: Readonly<Record<string, string>> = {
-  S: 'longstr',
-  I: 'signedint',
-  l: 'long',
-  t: 'bool',
-  b: 'byte',
-  B: 'unsignedbyte',
-  s: 'short',
-  u: 'unsignedshort',
-  i: 'unsignedint',
-  d: 'double',
-  f: 'float',
-  D: 'decimal',
-  T: 'timestamp',
-  x: 'binary',
-  A: 'array',
-  F: 'table',
-  V: 'void',
-};
 
 export function requireSameExchange(
   current: ExchangeSpec,
@@ -55,7 +35,7 @@ export function requireSameQueue(
 export function requireAlternate({ name, arguments: values }: ExchangeSpec, vhost: string): void {
   const alternate = values.get('alternate-exchange');
   if (alternate === undefined || typeof alternate === 'string') return;
-  const type = TYPE_NAMES[letterOf(alternate)] ?? 'unknown';
+  const type = typeNameOf(alternate);
   throw new BrokerError(
     'precondition-failed',
     `invalid type '${type}' for arg 'alternate-exchange' in exchange '${name}' in vhost '${vhost}'`,
@@ -98,14 +78,18 @@ function requireSameArguments(
     if (is !== undefined && wanted !== undefined && plain(is) === plain(wanted)) continue;
     // A classic queue is what a queue is when nothing is said.
     if (name === 'x-queue-type' && (is ?? 'classic') === (wanted ?? 'classic')) continue;
+    const [received, present] =
+      is === undefined || wanted === undefined
+        ? [described(wanted), described(is)]
+        : [`'${toText(wanted)}'`, `'${toText(is)}'`];
     throw new BrokerError(
       'precondition-failed',
-      `inequivalent arg '${name}' for ${where}: received ${described(wanted)} but current is ${described(is)}`,
+      `inequivalent arg '${name}' for ${where}: received ${received} but current is ${present}`,
     );
   }
 }
 
 function described(value: HeaderValue | undefined): string {
   if (value === undefined) return 'none';
-  return `the value '${toText(value)}' of type '${TYPE_NAMES[letterOf(value)] ?? 'unknown'}'`;
+  return `the value '${toText(value)}' of type '${typeNameOf(value)}'`;
 }

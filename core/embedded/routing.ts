@@ -269,9 +269,12 @@ export class Routing {
     const key = spec.arguments.get('x-dead-letter-routing-key');
     const exchange = typeof name === 'string' ? this.#topology.findExchange(name) : undefined;
     if (exchange === undefined) return;
-    const trail = buried(message, spec.name, reason, this.#context.clock.now());
+    const history = buried(message, spec.name, reason, this.#context.clock.now());
     const routingKey = typeof key === 'string' ? key : message.routingKey;
     const copies = typeof key === 'string' ? null : message.copies;
+    // CC would tell of copies that the queue's own key stands in for now.
+    const spent = copies === null && message.copies !== null;
+    const trail = spent ? { ...history, hidden: [...history.hidden, 'CC'] } : history;
     const risen = message.rerouted(exchange.spec.name, routingKey, copies, trail);
     const matches = this.#route(exchange, risen, true);
     let count = 0;

@@ -152,12 +152,12 @@ export class Topology {
     return binding;
   }
 
-  /** Does nothing where it is not bound; both ends must exist. */
+  hasBinding(spec: BindingSpec): boolean {
+    return this.#exchanges.get(spec.source)?.bindings.has(bindingKey(spec)) ?? false;
+  }
+
   dropBinding(spec: BindingSpec): void {
-    const source = this.exchange(spec.source);
-    if (spec.toExchange) this.exchange(spec.destination);
-    else this.queue(spec.destination);
-    const binding = source.bindings.get(bindingKey(spec));
+    const binding = this.#exchanges.get(spec.source)?.bindings.get(bindingKey(spec));
     if (binding !== undefined) this.#removeBinding(binding);
   }
 

@@ -154,7 +154,11 @@ export class VirtualHost {
     if (history.length > 0) this.routing.replay(history, binding, exchange);
   }
 
+  /** What is not there, be it an end of the binding, counts as unbound. */
   unbind(spec: BindingSpec, owner: Owner): void {
+    this.#refuseDefault(spec.source);
+    if (spec.toExchange) this.#refuseDefault(spec.destination);
+    if (!this.topology.hasBinding(spec)) return;
     this.#checkBinding(spec, owner);
     this.topology.dropBinding(spec);
   }

@@ -3,7 +3,7 @@
  * RabbitMQ's `x-match`: `all` (default), `any`, and the `-with-x` forms that count `x-…` headers
  * too.
  */
-import { plain } from '../../envelope.ts';
+import { plain, toText, typeNameOf } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
 import type { HeaderValue, Message } from '../../message.ts';
 import type { Binding } from '../binding.ts';
@@ -48,10 +48,12 @@ class HeadersRouter implements Router {
 function ruleOf(binding: Binding): Rule {
   const match = binding.spec.arguments.get('x-match') ?? 'all';
   if (typeof match !== 'string' || !/^(all|any)(-with-x)?$/.test(match)) {
-    const given = typeof match === 'string' ? `"${match}"` : 'a value of another type than string';
+    const text = toText(match);
     throw new BrokerError(
       'precondition-failed',
-      `Invalid x-match field value ${given}; expected all, any, all-with-x or any-with-x`,
+      typeof match === 'string'
+        ? `Invalid x-match field value <<"${text}">>; expected all, any, all-with-x, or any-with-x`
+        : `Invalid x-match field type ${typeNameOf(match)} (value ${text}); expected longstr`,
     );
   }
   const withX = match.endsWith('-with-x');

@@ -1,11 +1,14 @@
 /** RabbitMQ's `x-…` arguments of a queue, checked as RabbitMQ checks them. */
 import type { QueueSpec } from '../../engine.ts';
-import { plain } from '../../envelope.ts';
+import { plain, typeNameOf } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
 import type { HeaderValue } from '../../message.ts';
 
 export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
 export type Overflow = (typeof OVERFLOWS)[number];
+
+/** RabbitMQ's own limit: ten years, in milliseconds. */
+const DURATION_MS_MAX = 10 * 365 * 24 * 3_600_000;
 
 export interface QueueOptions {
   /** -1: none. */
@@ -43,17 +46,17 @@ export const KNOWN_ARGUMENTS = [
 /** Throws `precondition-failed` in RabbitMQ's words for a value that cannot be. */
 export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
   const reader = new ArgumentReader(spec, vhost);
-  const deadLetterExchange = reader.text('x-dead-letter-exchange');
+  const deadLetterExchange = reader.exchange('x-dead-letter-exchange');
   const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key');
   if (deadLetterRoutingKey !== null && deadLetterExchange === null) {
     reader.fail('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined');
   }
   return {
-    ttlMs: reader.integer('x-message-ttl', 0) ?? -1,
-    expiresMs: reader.integer('x-expires', 1) ?? 0,
+    ttlMs: reader.milliseconds('x-message-ttl', 0) ?? -1,
+    expiresMs: reader.milliseconds('x-expires', 1) ?? 0,
     maxLength: reader.integer('x-max-length', 0) ?? -1,
     maxBytes: reader.integer('x-max-length-bytes', 0) ?? -1,
-    overflow: reader.oneOf('x-overflow', OVERFLOWS) ?? 'drop-head',
+    overflow: reader.oneOf('x-overflow', OVERFLOWS, 'invalid_overflow') ?? 'drop-head',
     deadLetterExchange,
     deadLetterRoutingKey,
     maxPriority: reader.integer('x-max-priority', 0, 255) ?? 0,
@@ -79,41 +82,54 @@ export class ArgumentReader {
   }
 
   integer(name: string, min: number, max: number = Number.MAX_SAFE_INTEGER): number | null {
-    const value = this.#value(name);
-    if (value === undefined) return null;
+    const given = this.#spec.arguments.get(name);
+    if (given === undefined) return null;
+    const value = plain(given);
     if (typeof value !== 'number' || !Number.isInteger(value)) {
-      return this.fail(name, `unacceptable type, expected an integer`);
+      return this.fail(name, `"expected integer, got ${typeNameOf(given)}"`);
     }
     if (value < min) this.fail(name, value < 0 ? `{value_negative,${value}}` : '{value_zero,0}');
-    if (value > max) this.fail(name, `{value_too_big,${value}}`);
+    if (value > max) this.fail(name, `{max_value_exceeded,${value}}`);
     return value;
   }
 
+  milliseconds(name: string, min: number): number | null {
+    const value = this.integer(name, min);
+    if (value !== null && value > DURATION_MS_MAX) this.fail(name, `{value_too_large,${value}}`);
+    return value;
+  }
+
+  /** Of the name of an exchange RabbitMQ complains in words of its own. */
+  exchange(name: string): string | null {
+    const given = this.#spec.arguments.get(name);
+    if (given === undefined || typeof given === 'string') return given ?? null;
+    const where = `queue '${this.#spec.name}' in vhost '${this.#vhost}'`;
+    throw new BrokerError(
+      'precondition-failed',
+      `invalid type '${typeNameOf(given)}' for arg '${name}' in ${where}`,
+    );
+  }
+
   text(name: string): string | null {
-    const value = this.#value(name);
-    if (value === undefined) return null;
-    return typeof value === 'string'
-      ? value
-      : this.fail(name, 'unacceptable type, expected a string');
+    const given = this.#spec.arguments.get(name);
+    if (given === undefined || typeof given === 'string') return given ?? null;
+    return this.#unacceptable(name, given);
   }
 
   flag(name: string): boolean | null {
-    const value = this.#value(name);
-    if (value === undefined) return null;
-    return typeof value === 'boolean'
-      ? value
-      : this.fail(name, 'unacceptable type, expected a boolean');
+    const given = this.#spec.arguments.get(name);
+    if (given === undefined || typeof given === 'boolean') return given ?? null;
+    return this.#unacceptable(name, given);
   }
 
-  oneOf<T extends string>(name: string, choices: readonly T[]): T | null {
+  oneOf<T extends string>(name: string, choices: readonly T[], reason: string): T | null {
     const value = this.text(name);
     if (value === null) return null;
     const chosen = choices.find((choice) => choice === value);
-    return chosen ?? this.fail(name, `invalid value '${value}', expected ${choices.join(', ')}`);
+    return chosen ?? this.fail(name, reason);
   }
 
-  #value(name: string): HeaderValue | undefined {
-    const value = this.#spec.arguments.get(name);
-    return value === undefined ? undefined : plain(value);
+  #unacceptable(name: string, given: HeaderValue): never {
+    return this.fail(name, `{unacceptable_type,${typeNameOf(given)}}`);
   }
 }

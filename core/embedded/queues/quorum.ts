@@ -25,10 +25,10 @@ export const quorum: QueueType = {
 
 /** Throws for what neither a quorum queue nor a stream can be. */
 export function requireDurable(spec: QueueSpec, vhost: string): void {
-  const wrong = !spec.durable
-    ? 'non-durable'
-    : spec.exclusive
-      ? 'exclusive-owner'
+  const wrong = spec.exclusive
+    ? 'exclusive-owner'
+    : !spec.durable
+      ? 'non-durable'
       : spec.autoDelete
         ? 'auto-delete'
         : null;
