@@ -385,3 +385,20 @@ test('a user may do what its permissions say', () => {
     "1 channel.close 403 ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'limited' (50, 10)",
   ]);
 });
+
+test('deliveries that a wider shared window lets through follow the answer', () => {
+  const client = new Stage().ready();
+  client.ask(declareQueue(1, 'q'), publish(1, 'q', 'a'), publish(1, 'q', 'b'), qos(0, 1, 1));
+  expect(client.ask(consume(1, 'q', 'c'))).toContain('1 body a');
+  const said = client.ask(qos(0, 2, 1));
+  expect(said[0]).toBe('1 basic.qos-ok');
+  expect(said.at(-1)).toBe('1 body b');
+});
+
+test('a channel that the server closed is not opened again before its close is answered', () => {
+  const client = new Stage().ready();
+  client.ask(declareQueue(1, 'no', 1));
+  expect(client.ask(openChannel(1))).toEqual([
+    "0 connection.close 504 CHANNEL_ERROR - second 'channel.open' seen (20, 10)",
+  ]);
+});
