@@ -52,9 +52,9 @@ function logOf(store: LmdbStore, name: string): QueueLog {
   return log;
 }
 
-/** Lets the journal and the checkpoints write until neither has more to do. */
+/** Lets the journal and the checkpoints write until it is so. */
 async function settle(until: () => boolean): Promise<void> {
-  for (let turns = 0; turns < 20_000 && !until(); turns++) {
+  while (!until()) {
     clock.advance(0);
     await turn();
   }

@@ -112,5 +112,5 @@ describe('a stream over AMQP', () => {
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }
-  }, 30_000);
+  }, 60_000);
 });
