@@ -75,8 +75,8 @@ export class Network {
   }
 
   /**
-   * Opens every configured listener, each for the adapter that has its protocol, or for the HTTP server,
-   * on which WebSocket clients of all adapters come in too.
+   * Opens every configured listener, each for the adapter that has its protocol, or for the HTTP
+   * server, on which WebSocket clients of all adapters come in too.
    */
   async open(
     configs: readonly ListenerConfig[],

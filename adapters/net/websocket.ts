@@ -1,7 +1,7 @@
 /**
  * WebSocket (RFC 6455) on the HTTP server, on any path: which protocol it carries is the client's
- * Sec-WebSocket-Protocol, AMQP where it names none. Above it everything is as on TCP: the same transport, limits and
- * counters.
+ * Sec-WebSocket-Protocol, AMQP where it names none. Above it everything is as on TCP: the same
+ * transport, limits and counters.
  */
 import { isUtf8 } from 'node:buffer';
 import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http';
