@@ -115,6 +115,10 @@ export const DEFAULT_LIMITS = {
   xmppNodeSubscribersMax: 10_000,
   /** Messages that the archive of one XMPP user or room keeps; the oldest go. */
   xmppArchiveMessagesMax: 5000,
+  /** Messages in the archive of one XMPP user or room, in bytes. */
+  xmppArchiveBytesMax: 4 * 1024 * 1024,
+  /** All XMPP archives together, which are in memory, in bytes; the oldest messages go. */
+  xmppArchivesBytesMax: 128 * 1024 * 1024,
   /** Addresses that one XMPP user blocks. */
   xmppBlockedMax: 1000,
   /** Personal nodes (XEP-0163) of one XMPP user. */

@@ -3,8 +3,8 @@
  *
  *     OWNER-BARE-JID "\n" ID  →  { at, with, xml }
  *
- * with ids (XEP-0359) that sort as the messages came; the index of ids is in memory, the messages
- * are not. The oldest go where an archive is full.
+ * with ids (XEP-0359) that sort as the messages came. The oldest go where an archive is full, or
+ * all of them together are.
  */
 import type { Table } from '../../core/engine.ts';
 import { childOf, childrenOf, type Element, element, elementsOf, namespaceOf } from './element.ts';
@@ -15,9 +15,16 @@ import { NS } from './namespaces.ts';
 interface Entry {
   readonly id: string;
   readonly at: number;
+  readonly bytes: number;
   /** The other side's bare and full JID. */
   readonly bare: string;
   readonly full: string;
+}
+
+interface Archive {
+  /** Oldest first. */
+  readonly entries: Entry[];
+  bytes: number;
 }
 
 export interface Filter {
@@ -50,7 +57,10 @@ export class Archives {
   readonly #host: Host;
   readonly #table: Table;
   /** By owner; null until the table was read. */
-  #index: Map<string, Entry[]> | null = null;
+  #index: Map<string, Archive> | null = null;
+  /** Whose archive each message is in, oldest first. */
+  readonly #owners = new Map<string, string>();
+  #bytes = 0;
   #last = 0;
   #count = 0;
 
@@ -63,19 +73,25 @@ export class Archives {
   keep(owner: string, other: string, xml: string): string {
     const at = this.#host.context.clock.now();
     const id = this.#nextId(at);
-    const entries = this.#entries(owner);
+    const archive = this.#archive(owner);
     const stored: Stored = { at, with: other, xml };
     this.#table.set(`${owner}\n${id}`, Buffer.from(JSON.stringify(stored)));
-    entries.push(entryOf(id, stored));
-    while (entries.length > this.#host.limits.xmppArchiveMessagesMax) {
-      this.#table.delete(`${owner}\n${entries.shift()?.id}`);
+    this.#add(owner, archive, entryOf(id, stored));
+    const { xmppArchiveMessagesMax, xmppArchiveBytesMax, xmppArchivesBytesMax } = this.#host.limits;
+    while (archive.entries.length > xmppArchiveMessagesMax || archive.bytes > xmppArchiveBytesMax) {
+      this.#forget(owner, archive);
+    }
+    while (this.#bytes > xmppArchivesBytesMax) {
+      const [oldest] = this.#owners.values();
+      if (oldest === undefined) break;
+      this.#forget(oldest, this.#archive(oldest));
     }
     return id;
   }
 
   /** Everything of `owner` that the filter takes, oldest first; null where it names an unknown id. */
   find(owner: string, filter: Filter): readonly { readonly id: string }[] | null {
-    const entries = this.#entries(owner);
+    const { entries } = this.#archive(owner);
     const known = new Set(entries.map(({ id }) => id));
     const named = [filter.after, filter.before, ...(filter.ids ?? [])];
     if (named.some((id) => id !== null && !known.has(id))) return null;
@@ -100,34 +116,49 @@ export class Archives {
 
   /** The room is gone. */
   drop(owner: string): void {
-    for (const { id } of this.#entries(owner)) this.#table.delete(`${owner}\n${id}`);
+    const archive = this.#archive(owner);
+    while (archive.entries.length > 0) this.#forget(owner, archive);
     this.#index?.delete(owner);
   }
 
-  #entries(owner: string): Entry[] {
-    const index = this.#index ?? this.#load();
-    let entries = index.get(owner);
-    if (entries === undefined) {
-      entries = [];
-      index.set(owner, entries);
-    }
-    return entries;
+  #add(owner: string, archive: Archive, entry: Entry): void {
+    archive.entries.push(entry);
+    archive.bytes += entry.bytes;
+    this.#bytes += entry.bytes;
+    this.#owners.set(entry.id, owner);
   }
 
-  #load(): Map<string, Entry[]> {
-    const index = new Map<string, Entry[]>();
+  /** The oldest of one archive goes. */
+  #forget(owner: string, archive: Archive): void {
+    const entry = archive.entries.shift();
+    if (entry === undefined) return;
+    archive.bytes -= entry.bytes;
+    this.#bytes -= entry.bytes;
+    this.#owners.delete(entry.id);
+    this.#table.delete(`${owner}\n${entry.id}`);
+  }
+
+  #archive(owner: string): Archive {
+    const index = this.#index ?? this.#load();
+    let archive = index.get(owner);
+    if (archive === undefined) {
+      archive = { entries: [], bytes: 0 };
+      index.set(owner, archive);
+    }
+    return archive;
+  }
+
+  #load(): Map<string, Archive> {
+    const index = new Map<string, Archive>();
+    this.#index = index;
+    const found: (readonly [owner: string, entry: Entry])[] = [];
     for (const [key, bytes] of this.#table.entries()) {
       const line = key.indexOf('\n');
-      const owner = key.slice(0, line);
-      const entry = entryOf(key.slice(line + 1), JSON.parse(bytes.toString('utf8')) as Stored);
-      const entries = index.get(owner);
-      if (entries === undefined) index.set(owner, [entry]);
-      else entries.push(entry);
+      const stored = JSON.parse(bytes.toString('utf8')) as Stored;
+      found.push([key.slice(0, line), entryOf(key.slice(line + 1), stored)]);
     }
-    for (const entries of index.values()) {
-      entries.sort((one, other) => (one.id < other.id ? -1 : 1));
-    }
-    this.#index = index;
+    found.sort(([, one], [, other]) => (one.id < other.id ? -1 : 1));
+    for (const [owner, entry] of found) this.#add(owner, this.#archive(owner), entry);
     return index;
   }
 
@@ -141,9 +172,9 @@ export class Archives {
   }
 }
 
-function entryOf(id: string, { at, with: full }: Stored): Entry {
+function entryOf(id: string, { at, with: full, xml }: Stored): Entry {
   const jid = parseJid(full);
-  return { id, at, full, bare: jid === null ? full : jid.bare };
+  return { id, at, bytes: xml.length, full, bare: jid === null ? full : jid.bare };
 }
 
 function isWith(entry: Entry, jid: Jid | null): boolean {

@@ -111,6 +111,19 @@ describe('the archive of a person (XEP-0313)', () => {
     expect(query(world.online('alice', 'b')).bodies).toEqual(['2', '3']);
   });
 
+  test('is bounded in bytes, alone and together with all others', () => {
+    const alone = createXmppWorld({ limits: { xmppArchiveBytesMax: 1000 } });
+    const alice = alone.online('alice', 'a');
+    for (const body of ['1', '2', '3']) say(alice, 'bob@localhost', body.repeat(400));
+    expect(query(alice).bodies).toEqual(['3'.repeat(400)]);
+    const together = createXmppWorld({ limits: { xmppArchivesBytesMax: 1000 } });
+    const [one, two] = [together.online('alice', 'a'), together.online('guest', 'g')];
+    say(one, 'queues.localhost', 'old');
+    say(two, 'queues.localhost', 'x'.repeat(800));
+    expect(query(one).bodies).toEqual([]);
+    expect(query(two).bodies).toEqual(['x'.repeat(800)]);
+  });
+
   test("is nobody else's to read", () => {
     const world = createXmppWorld();
     const alice = world.online('alice', 'a');
