@@ -113,6 +113,8 @@ export const DEFAULT_LIMITS = {
   xmppNodesMax: 100_000,
   /** Subscribers of one pubsub node. */
   xmppNodeSubscribersMax: 10_000,
+  /** Older items of all pubsub nodes together, in bytes: past it a node that grows loses its oldest. */
+  xmppItemsBytesMax: 64 * 1024 * 1024,
   /** Messages that the archive of one XMPP user or room keeps; the oldest go. */
   xmppArchiveMessagesMax: 5000,
   /** Messages in the archive of one XMPP user or room, in bytes. */

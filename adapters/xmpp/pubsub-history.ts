@@ -14,6 +14,7 @@ import { NO_PREFIXES, parseElement } from './tokenizer.ts';
 interface Kept {
   readonly key: string;
   readonly id: string;
+  readonly bytes: number;
 }
 
 interface StoredItem {
@@ -25,17 +26,22 @@ const NUMBER_DIGITS = 15;
 
 export class PubsubHistory {
   readonly #table: Table;
+  readonly #bytesMax: number;
+  #bytes = 0;
   /** By node, oldest first. */
   readonly #kept = new Map<string, Kept[]>();
   #number = 0;
 
-  constructor(table: Table) {
+  /** `bytesMax`: of all nodes together. */
+  constructor(table: Table, bytesMax: number) {
     this.#table = table;
+    this.#bytesMax = bytesMax;
     const found: (readonly [string, Kept])[] = [];
     for (const [key, bytes] of table.entries()) {
       const line = key.lastIndexOf('\n');
       const { id } = JSON.parse(bytes.toString('utf8')) as StoredItem;
-      found.push([key.slice(0, line), { key, id }]);
+      found.push([key.slice(0, line), { key, id, bytes: bytes.length }]);
+      this.#bytes += bytes.length;
       this.#number = Math.max(this.#number, Number(key.slice(line + 1)));
     }
     found.sort(([, one], [, other]) => (one.key < other.key ? -1 : 1));
@@ -46,9 +52,13 @@ export class PubsubHistory {
   add(node: PubsubNode, id: string, item: Element): void {
     this.remove(node, id);
     const key = `${node.name}\n${String(++this.#number).padStart(NUMBER_DIGITS, '0')}`;
-    this.#table.set(key, Buffer.from(JSON.stringify({ id, xml: serialize(item) })));
-    this.#of(node.name).push({ key, id });
+    const record = Buffer.from(JSON.stringify({ id, xml: serialize(item) }));
+    const kept = this.#of(node.name);
+    this.#table.set(key, record);
+    this.#bytes += record.length;
+    kept.push({ key, id, bytes: record.length });
     this.trim(node);
+    while (this.#bytes > this.#bytesMax && kept.length > 0) this.#drop(kept.splice(0, 1));
   }
 
   ids(node: PubsubNode): string[] {
@@ -79,7 +89,7 @@ export class PubsubHistory {
     const kept = this.#of(node.name);
     const at = kept.findIndex((item) => item.id === id);
     if (at < 0) return false;
-    for (const { key } of kept.splice(at, 1)) this.#table.delete(key);
+    this.#drop(kept.splice(at, 1));
     return true;
   }
 
@@ -87,13 +97,19 @@ export class PubsubHistory {
   trim(node: PubsubNode): void {
     const kept = this.#of(node.name);
     const most = keepsMany(node) ? node.config.maxItems : 0;
-    const surplus = Math.max(0, kept.length - most);
-    for (const { key } of kept.splice(0, surplus)) this.#table.delete(key);
+    this.#drop(kept.splice(0, Math.max(0, kept.length - most)));
   }
 
   clear(node: PubsubNode): void {
-    for (const { key } of this.#of(node.name)) this.#table.delete(key);
+    this.#drop(this.#of(node.name));
     this.#kept.delete(node.name);
+  }
+
+  #drop(gone: readonly Kept[]): void {
+    for (const { key, bytes } of gone) {
+      this.#table.delete(key);
+      this.#bytes -= bytes;
+    }
   }
 
   #of(node: string): Kept[] {

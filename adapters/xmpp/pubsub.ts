@@ -59,7 +59,10 @@ export class Pubsub implements Service, Consumer {
     this.host = host;
     this.domain = host.domains.pubsub;
     this.#stored = new JsonTable(host.context.engine.table('xmpp.pubsub'));
-    this.history = new PubsubHistory(host.context.engine.table('xmpp.pubsub.items'));
+    this.history = new PubsubHistory(
+      host.context.engine.table('xmpp.pubsub.items'),
+      host.limits.xmppItemsBytesMax,
+    );
     for (const [name, stored] of this.#stored.entries()) this.#add(new PubsubNode(name, stored));
     for (const node of this.nodes.values()) {
       if (node.subscribers.size > 0 || keepsMany(node)) this.#listen(node, NOTHING, NOTHING);

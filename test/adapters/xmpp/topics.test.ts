@@ -212,6 +212,14 @@ describe('owning', () => {
     expect(ask(alice, 'get', "<items node='n'/>")).toContain('<items node="n"/>');
   });
 
+  test('kept items are bounded in bytes', () => {
+    const alice = createXmppWorld({ limits: { xmppItemsBytesMax: 700 } }).online('alice', 'a');
+    ask(alice, 'set', `<create node='n'/><configure>${form({ max_items: '9' })}</configure>`);
+    for (const id of ['1', '2']) put(alice, 'n', id, `<a xmlns='x'>${id.repeat(400)}</a>`);
+    const kept = ask(alice, 'get', "<items node='n'/>");
+    expect([...kept.matchAll(/<item id="(\d)"/g)].map(([, id]) => id)).toEqual(['2']);
+  });
+
   test('publish options must fit', () => {
     const alice = createXmppWorld().online('alice', 'a');
     const publishing = (fields: Record<string, string>): string =>
