@@ -13,6 +13,7 @@ import type {
   QueueStatus,
   Subscription,
 } from '../engine.ts';
+import { typeNameOf } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
@@ -265,16 +266,14 @@ export class VirtualHost {
     const name = spec.arguments.get('x-queue-type') ?? 'classic';
     const type = typeof name === 'string' ? this.#context.queueTypes.find(name) : undefined;
     if (type !== undefined) return type;
+    const reason =
+      typeof name === 'string'
+        ? `"unsupported queue type '${name}'"`
+        : `{unacceptable_type,${typeNameOf(name)}}`;
     throw new BrokerError(
       'precondition-failed',
-      `invalid arg 'x-queue-type' for queue '${spec.name}' in vhost '${this.name}': ` +
-        `unsupported type, expected one of ${this.#offered().join(', ')}`,
+      `invalid arg 'x-queue-type' for queue '${spec.name}' in vhost '${this.name}': ${reason}`,
     );
-  }
-
-  /** Queue types that users choose from. */
-  #offered(): string[] {
-    return this.#context.queueTypes.names().filter((name) => name !== 'session');
   }
 
   #checkBinding(spec: BindingSpec, owner: Owner): void {

@@ -37,8 +37,8 @@ describe('queue arguments', () => {
       "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'",
     ],
     [{ 'x-dead-letter-routing-key': 'k' }, 'routing_key_but_no_dlx_defined'],
-    [{ 'x-queue-type': 'quorom' }, 'unsupported type'],
-    [{ 'x-queue-type': 1 }, 'unsupported type'],
+    [{ 'x-queue-type': 'quorom' }, '"unsupported queue type \'quorom\'"'],
+    [{ 'x-queue-type': 1 }, '{unacceptable_type,signedint}'],
   ])('%j are refused', (values, text) => {
     expect(() => declare(values)).toThrow(text);
     const session = open();
