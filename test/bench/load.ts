@@ -122,7 +122,8 @@ class Flow {
   }
 
   #fill(): void {
-    if (this.#rate > 0) return;
+    // Before it starts, consumers may get what an earlier run left.
+    if (this.#rate > 0 || this.#publish === null) return;
     let done = Math.min(...this.#receivedBy);
     if (this.#confirms) done = Math.min(done, this.#confirmed);
     while (this.#published + this.#batch - done <= this.#window) this.#send(this.#batch);

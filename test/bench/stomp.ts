@@ -21,7 +21,10 @@ export const stomp: BenchProtocol = {
     const client = await login(target);
     const confirmed = shape.grade !== Grade.TRANSIENT;
     const mode = confirmed ? 'client-individual\nprefetch-count:1000' : 'auto';
-    client.send(`SUBSCRIBE\nid:0\ndestination:${destination(shape)}\nack:${mode}\nreceipt:s\n\n\0`);
+    client.send(
+      `SUBSCRIBE\nid:0\ndestination:${destination(shape, '/queue')}\nack:${mode}\n` +
+        'durable:false\nauto-delete:true\nreceipt:s\n\n\0',
+    );
     await client.readText('\0');
     let rest = '';
     const acknowledge = (chunk: Buffer): void => {
@@ -47,7 +50,7 @@ export const stomp: BenchProtocol = {
   async publish(target, shape) {
     const client = await login(target);
     const head =
-      `SEND\ndestination:${destination(shape)}\ncontent-type:text/plain\n` +
+      `SEND\ndestination:${destination(shape, '/amq/queue')}\ncontent-type:text/plain\n` +
       `content-length:${shape.size}\n\n`;
     const batch = new Batch(Buffer.from(`${head}${'x'.repeat(shape.size)}\0`));
     const socket = stream(client, () => {});
@@ -58,8 +61,9 @@ export const stomp: BenchProtocol = {
   },
 };
 
-function destination({ route }: Shape): string {
-  return route === 'queue' ? '/queue/bench-stomp' : '/topic/bench.topic';
+/** The consumer declares the queue, `/queue`; publishers only name it, `/amq/queue`. */
+function destination({ route }: Shape, kind: string): string {
+  return route === 'queue' ? `${kind}/bench-frames` : '/topic/bench.topic';
 }
 
 async function login({ user, password, ...target }: Target): Promise<RawClient> {
