@@ -371,7 +371,7 @@ export class Simulation {
     const { bindings } = this.#model;
     if (this.#random.below(3) === 0) {
       // Unbinding what is not there is no mistake.
-      this.#expect(known === undefined ? null : refusal, () => client.session.unbind(spec));
+      this.#expect(bindings.some(same) ? refusal : null, () => client.session.unbind(spec));
       if (refusal === null) this.#model.bindings = bindings.filter((each) => !same(each));
     } else {
       this.#expect(refusal, () => client.session.bind(spec));
