@@ -213,6 +213,11 @@ export interface Session {
     events: PublisherEvents,
   ): Eventually<void>;
   /**
+   * Runs a step that settles several deliveries: all of what it gives back is back before anything
+   * of it is handed out again.
+   */
+  together(step: () => void): void;
+  /**
    * Last values (`Message.retain`) of an exchange whose routing key matches `pattern` (topic
    * wildcards), unexpired. Needs read permission as binding does.
    */

@@ -136,7 +136,9 @@ export class Consuming implements ConsumerOwner {
     }
     const taken = tag === 0 ? this.unsettled.takeAll() : this.unsettled.takeThrough(tag);
     if (taken === null) throw unknownTag(tag);
-    for (const [each, delivery] of taken) this.#settle(each, delivery, outcome);
+    this.channel.link.session.together(() => {
+      for (const [each, delivery] of taken) this.#settle(each, delivery, outcome);
+    });
   }
 
   onRecover(reader: Reader, answer: boolean): void {
@@ -144,7 +146,7 @@ export class Consuming implements ConsumerOwner {
     const taken = this.unsettled.takeAll();
     // Before the redeliveries, which may happen within `settle`.
     if (answer) this.#write(Method.BASIC_RECOVER_OK);
-    for (const [, delivery] of taken) delivery.settle(Outcome.REQUEUE);
+    this.#giveBack(taken);
   }
 
   /** Channel.flow: whether the client wants deliveries at all. */
@@ -204,8 +206,7 @@ export class Consuming implements ConsumerOwner {
     this.#consumers.clear();
     for (const consumer of consumers) attempt(() => consumer.cancel());
     if (this.#replyQueue !== null) this.#endReplies();
-    for (const [, delivery] of this.#transaction.rollback()) delivery.settle(Outcome.REQUEUE);
-    for (const [, delivery] of this.unsettled.takeAll()) delivery.settle(Outcome.REQUEUE);
+    this.#giveBack([...this.#transaction.rollback(), ...this.unsettled.takeAll()]);
   }
 
   #consume(wanted: Wanted, queue: string): void {
@@ -290,6 +291,12 @@ export class Consuming implements ConsumerOwner {
     throw preconditionFailed(
       `invalid arg '${SELECTOR_ARGUMENT}' for ${where}: "expected string, got ${typeNameOf(given)}"`,
     );
+  }
+
+  #giveBack(taken: readonly (readonly [tag: number, delivery: Delivery])[]): void {
+    this.channel.link.session.together(() => {
+      for (const [, delivery] of taken) delivery.settle(Outcome.REQUEUE);
+    });
   }
 
   #settle(tag: number, delivery: Delivery, outcome: Outcome): void {

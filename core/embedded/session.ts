@@ -148,7 +148,13 @@ export class EmbeddedSession implements Session {
     for (const { message, tag, mandatory } of routed) {
       this.#vhost.routing.publish(message, tag, mandatory, events);
     }
-    for (const { delivery, outcome } of settles) delivery.settle(outcome);
+    this.together(() => {
+      for (const { delivery, outcome } of settles) delivery.settle(outcome);
+    });
+  }
+
+  together(step: () => void): void {
+    this.#vhost.turn.run(step);
   }
 
   retained(exchange: string, pattern: string): readonly Message[] {

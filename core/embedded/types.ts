@@ -20,6 +20,7 @@ import type { Binding } from './binding.ts';
 import type { Matches } from './matches.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
+import type { Turn } from './turn.ts';
 
 export interface ExchangeType {
   readonly name: string;
@@ -72,6 +73,8 @@ export interface QueueContext {
   deadLetter(message: Message, queue: Queue, reason: Death['reason']): void;
   /** Which bindings of the queue a message matches that came back from the log. */
   bindingsOf(message: Message, queue: Queue): readonly BindingSpec[] | null;
+  /** Whether handing out waits for a step of several settlements. */
+  readonly turn: Turn;
   /** The queue has decided to be deleted (auto-delete, expiry). */
   unwanted(queue: Queue): void;
 }

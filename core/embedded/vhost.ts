@@ -33,6 +33,7 @@ import type { Owner } from './owner.ts';
 import { Retained } from './retained.ts';
 import { Routing } from './routing.ts';
 import { Topology } from './topology.ts';
+import { Turn } from './turn.ts';
 import type { ExchangeType, Queue, QueueType } from './types.ts';
 
 export interface VirtualHostContext {
@@ -51,6 +52,7 @@ export class VirtualHost {
   readonly name: string;
   readonly topology: Topology;
   readonly routing: Routing;
+  readonly turn = new Turn();
   readonly #context: VirtualHostContext;
   /** Whose each exclusive queue is. */
   readonly #owners = new Map<Queue, Owner>();
@@ -259,6 +261,7 @@ export class VirtualHost {
       deadLetter: (message, queue, reason) => this.routing.bury(message, queue, reason),
       bindingsOf: (message, queue) => this.routing.bindingsOf(message, queue),
       unwanted: (queue) => this.remove(queue),
+      turn: this.turn,
     });
   }
 

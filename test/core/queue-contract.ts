@@ -39,6 +39,30 @@ export function queueContract(name: string, create: () => Subject): void {
       session = await open();
     });
 
+    describe('settling several as one step', () => {
+      it('has all of it back before anything is handed out again', async () => {
+        await session.declareQueue(queueSpec('q'), false);
+        const busy = await inboxOf('q', { credits: [new Credit(4)], priority: 1 });
+        for (const body of ['1', '2', '3', '4', '5']) publish({ key: 'q', body });
+        const held = busy.deliveries.splice(0);
+        const idle = await inboxOf('q', { credits: [new Credit(2)] });
+        expect(idle.take()).toEqual(['5']);
+        session.together(() => {
+          for (const delivery of held.toReversed()) delivery.settle(Outcome.REQUEUE);
+        });
+        expect([busy.bodies, idle.bodies]).toEqual([['1', '2', '3', '4'], []]);
+      });
+
+      it('does not count what expired behind what it gets', async () => {
+        await session.declareQueue(queueSpec('q'), false);
+        publish({ key: 'q', body: 'first' });
+        publish({ key: 'q', body: 'short', expiresAt: subject.clock.now() + 10 });
+        publish({ key: 'q', body: 'last' });
+        subject.clock.advance(20);
+        expect((await session.get('q', false))?.remaining).toBe(1);
+      });
+    });
+
     describe('dead letters', () => {
       beforeEach(async () => {
         await session.declareExchange(exchangeSpec('dlx', 'fanout'), false);

@@ -404,6 +404,7 @@ export class Simulation {
     this.#model.deliver(queue, client.number, delivery.message.body.toString(), delivery.attempts);
     if (acknowledge) this.#held.push({ entry: expected, delivery, client });
     else queue.lent.delete(expected);
+    this.#model.expire(queue);
     assert.equal(pulled.remaining, queue.ready.length);
   }
 

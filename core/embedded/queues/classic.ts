@@ -58,6 +58,7 @@ export class ClassicQueue implements Queue, Home {
   #moves = 1;
   #movesSeen = 0;
   #movedAt = 0;
+  readonly #dispatchLater = (): void => this.#dispatch();
   #dispatching = false;
   #continuing = false;
   #closed = false;
@@ -186,6 +187,8 @@ export class ClassicQueue implements Queue, Home {
     if (entry === undefined) return null;
     if (acknowledge) this.#lend(entry, this.#pullerOf(owner));
     else this.#gone(entry);
+    // What is behind it may have expired too, and is not counted.
+    this.#expire();
     this.#watchExpiry();
     return { delivery: entry, remaining: this.#ready.length };
   }
@@ -266,6 +269,7 @@ export class ClassicQueue implements Queue, Home {
    */
   #dispatch(): void {
     if (this.#dispatching || this.#closed) return;
+    if (this.#context.turn.defers(this.#dispatchLater)) return;
     this.#dispatching = true;
     try {
       const most = this.#context.limits.dispatchBatchMax;
