@@ -119,7 +119,7 @@ export function readConfigFile(path: string | null, environment: NodeJS.ProcessE
   }
   const document = parseDocument(text, { prettyErrors: true });
   const mistake = document.errors[0];
-  if (mistake !== undefined) throw new ConfigError(path, mistake.message);
+  if (mistake !== undefined) throw new ConfigError(path, mistake.message.split(':\n')[0] ?? '');
   const raw: unknown = document.toJS() ?? {};
   if (typeof raw !== 'object' || Array.isArray(raw)) {
     throw new ConfigError(path, 'expected a mapping of options at the top');
