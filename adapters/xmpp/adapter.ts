@@ -62,6 +62,7 @@ class XmppGate implements Gate {
     for (const connection of [...this.#connections]) connection.shutdown();
     // Sessions that wait for a resumption: what they did not acknowledge goes back to the inboxes.
     for (const session of [...this.#host.resumable.values()]) session.end(null, 'shutting down');
+    this.#host.archives.flush();
     await this.#host.system.close();
   }
 }

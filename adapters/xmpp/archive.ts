@@ -1,11 +1,13 @@
 /**
- * Message archives (XEP-0313) of people and rooms. Each archive is a run of records in one table,
+ * Message archives (XEP-0313) of people and rooms. Each archive is a run of chunks in one table,
  *
- *     OWNER-BARE-JID "\n" ID  →  { at, with, xml }
+ *     OWNER-BARE-JID "\n" ID OF THE FIRST  →  [{ id, at, with, xml }, …]
  *
- * with ids (XEP-0359) that sort as the messages came. The oldest go where an archive is full, or
- * all of them together are.
+ * with ids (XEP-0359) that sort as the messages came. A chunk is written when it has rested for a
+ * moment, not for every message in it. The oldest go where an archive is full, or all of them
+ * together are; a chunk goes with its last.
  */
+import type { Timer } from '../../core/clock.ts';
 import type { Table } from '../../core/engine.ts';
 import { childOf, childrenOf, type Element, element, elementsOf, namespaceOf } from './element.ts';
 import type { Host } from './host.ts';
@@ -14,6 +16,8 @@ import { NS } from './namespaces.ts';
 
 interface Entry {
   readonly id: string;
+  /** The id of its chunk's first. */
+  readonly chunk: string;
   readonly at: number;
   readonly bytes: number;
   /** The other side's bare and full JID. */
@@ -22,6 +26,10 @@ interface Entry {
 }
 
 interface Archive {
+  /** What is still added to, or not written yet, by the id of its first. */
+  readonly chunks: Map<string, Stored[]>;
+  /** The chunk that is added to. */
+  open: string;
   /** Oldest first. */
   readonly entries: Entry[];
   bytes: number;
@@ -37,6 +45,7 @@ export interface Filter {
 }
 
 interface Stored {
+  readonly id: string;
   readonly at: number;
   readonly with: string;
   readonly xml: string;
@@ -49,6 +58,10 @@ export interface Archived {
   readonly xml: string;
 }
 
+/** Messages in one chunk. */
+const CHUNK_MESSAGES = 64;
+/** How long the newest messages wait to be written, in milliseconds. */
+const WRITE_DELAY_MS = 1000;
 const ID_DIGITS = 9;
 const COUNT_DIGITS = 4;
 const COUNT_MAX = 36 ** COUNT_DIGITS;
@@ -60,6 +73,9 @@ export class Archives {
   #index: Map<string, Archive> | null = null;
   /** Whose archive each message is in, oldest first. */
   readonly #owners = new Map<string, string>();
+  /** Archives with chunks that are to be written. */
+  readonly #unwritten = new Set<string>();
+  #writing: Timer | null = null;
   #bytes = 0;
   #last = 0;
   #count = 0;
@@ -74,9 +90,16 @@ export class Archives {
     const at = this.#host.context.clock.now();
     const id = this.#nextId(at);
     const archive = this.#archive(owner);
-    const stored: Stored = { at, with: other, xml };
-    this.#table.set(`${owner}\n${id}`, Buffer.from(JSON.stringify(stored)));
-    this.#add(owner, archive, entryOf(id, stored));
+    const stored: Stored = { id, at, with: other, xml };
+    const chunk = archive.chunks.get(archive.open);
+    if (chunk === undefined || chunk.length >= CHUNK_MESSAGES) {
+      archive.open = id;
+      archive.chunks.set(id, [stored]);
+    } else {
+      chunk.push(stored);
+    }
+    this.#add(owner, archive, entryOf(archive.open, stored));
+    this.#writeSoon(owner);
     const { xmppArchiveMessagesMax, xmppArchiveBytesMax, xmppArchivesBytesMax } = this.#host.limits;
     while (archive.entries.length > xmppArchiveMessagesMax || archive.bytes > xmppArchiveBytesMax) {
       this.#forget(owner, archive);
@@ -108,10 +131,25 @@ export class Archives {
   }
 
   read(owner: string, id: string): Archived | null {
-    const bytes = this.#table.get(`${owner}\n${id}`);
-    if (bytes === null) return null;
-    const { at, xml } = JSON.parse(bytes.toString('utf8')) as Stored;
-    return { id, at, xml };
+    const archive = this.#archive(owner);
+    const chunk = archive.entries.find((entry) => entry.id === id)?.chunk;
+    if (chunk === undefined) return null;
+    const stored = archive.chunks.get(chunk) ?? this.#readChunk(owner, chunk);
+    return stored.find((each) => each.id === id) ?? null;
+  }
+
+  /** Writes what waits. */
+  flush(): void {
+    this.#writing?.cancel();
+    this.#writing = null;
+    for (const owner of this.#unwritten) {
+      const { chunks, open } = this.#archive(owner);
+      for (const [first, stored] of chunks) {
+        this.#table.set(`${owner}\n${first}`, Buffer.from(JSON.stringify(stored)));
+        if (first !== open) chunks.delete(first);
+      }
+    }
+    this.#unwritten.clear();
   }
 
   /** The room is gone. */
@@ -119,6 +157,17 @@ export class Archives {
     const archive = this.#archive(owner);
     while (archive.entries.length > 0) this.#forget(owner, archive);
     this.#index?.delete(owner);
+    this.#unwritten.delete(owner);
+  }
+
+  #writeSoon(owner: string): void {
+    this.#unwritten.add(owner);
+    this.#writing ??= this.#host.context.clock.after(WRITE_DELAY_MS, () => this.flush());
+  }
+
+  #readChunk(owner: string, first: string): readonly Stored[] {
+    const bytes = this.#table.get(`${owner}\n${first}`);
+    return bytes === null ? [] : (JSON.parse(bytes.toString('utf8')) as Stored[]);
   }
 
   #add(owner: string, archive: Archive, entry: Entry): void {
@@ -135,14 +184,16 @@ export class Archives {
     archive.bytes -= entry.bytes;
     this.#bytes -= entry.bytes;
     this.#owners.delete(entry.id);
-    this.#table.delete(`${owner}\n${entry.id}`);
+    if (archive.entries[0]?.chunk === entry.chunk) return;
+    archive.chunks.delete(entry.chunk);
+    this.#table.delete(`${owner}\n${entry.chunk}`);
   }
 
   #archive(owner: string): Archive {
     const index = this.#index ?? this.#load();
     let archive = index.get(owner);
     if (archive === undefined) {
-      archive = { entries: [], bytes: 0 };
+      archive = { chunks: new Map(), open: '', entries: [], bytes: 0 };
       index.set(owner, archive);
     }
     return archive;
@@ -154,8 +205,10 @@ export class Archives {
     const found: (readonly [owner: string, entry: Entry])[] = [];
     for (const [key, bytes] of this.#table.entries()) {
       const line = key.indexOf('\n');
-      const stored = JSON.parse(bytes.toString('utf8')) as Stored;
-      found.push([key.slice(0, line), entryOf(key.slice(line + 1), stored)]);
+      const owner = key.slice(0, line);
+      const chunk = key.slice(line + 1);
+      const stored = JSON.parse(bytes.toString('utf8')) as Stored[];
+      for (const each of stored) found.push([owner, entryOf(chunk, each)]);
     }
     found.sort(([, one], [, other]) => (one.id < other.id ? -1 : 1));
     for (const [owner, entry] of found) this.#add(owner, this.#archive(owner), entry);
@@ -172,9 +225,9 @@ export class Archives {
   }
 }
 
-function entryOf(id: string, { at, with: full, xml }: Stored): Entry {
+function entryOf(chunk: string, { id, at, with: full, xml }: Stored): Entry {
   const jid = parseJid(full);
-  return { id, at, bytes: xml.length, full, bare: jid === null ? full : jid.bare };
+  return { id, chunk, at, bytes: xml.length, full, bare: jid === null ? full : jid.bare };
 }
 
 function isWith(entry: Entry, jid: Jid | null): boolean {
