@@ -30,8 +30,9 @@ interface Archive {
   readonly chunks: Map<string, Stored[]>;
   /** The chunk that is added to. */
   open: string;
-  /** Oldest first. */
+  /** Oldest first, behind some that are gone already: taking each from the front would move all. */
   readonly entries: Entry[];
+  gone: number;
   bytes: number;
 }
 
@@ -58,6 +59,8 @@ export interface Archived {
   readonly xml: string;
 }
 
+/** Entries that are gone before the others move up. */
+const GONE_MAX = 1024;
 /** Messages in one chunk. */
 const CHUNK_MESSAGES = 64;
 /** How long the newest messages wait to be written, in milliseconds. */
@@ -101,7 +104,7 @@ export class Archives {
     this.#add(owner, archive, entryOf(archive.open, stored));
     this.#writeSoon(owner);
     const { xmppArchiveMessagesMax, xmppArchiveBytesMax, xmppArchivesBytesMax } = this.#host.limits;
-    while (archive.entries.length > xmppArchiveMessagesMax || archive.bytes > xmppArchiveBytesMax) {
+    while (sizeOf(archive) > xmppArchiveMessagesMax || archive.bytes > xmppArchiveBytesMax) {
       this.#forget(owner, archive);
     }
     while (this.#bytes > xmppArchivesBytesMax) {
@@ -114,7 +117,8 @@ export class Archives {
 
   /** Everything of `owner` that the filter takes, oldest first; null where it names an unknown id. */
   find(owner: string, filter: Filter): readonly { readonly id: string }[] | null {
-    const { entries } = this.#archive(owner);
+    const archive = this.#archive(owner);
+    const entries = archive.entries.slice(archive.gone);
     const known = new Set(entries.map(({ id }) => id));
     const named = [filter.after, filter.before, ...(filter.ids ?? [])];
     if (named.some((id) => id !== null && !known.has(id))) return null;
@@ -155,7 +159,7 @@ export class Archives {
   /** The room is gone. */
   drop(owner: string): void {
     const archive = this.#archive(owner);
-    while (archive.entries.length > 0) this.#forget(owner, archive);
+    while (sizeOf(archive) > 0) this.#forget(owner, archive);
     this.#index?.delete(owner);
     this.#unwritten.delete(owner);
   }
@@ -179,12 +183,17 @@ export class Archives {
 
   /** The oldest of one archive goes. */
   #forget(owner: string, archive: Archive): void {
-    const entry = archive.entries.shift();
+    const entry = archive.entries[archive.gone];
     if (entry === undefined) return;
+    archive.gone++;
+    if (archive.gone === archive.entries.length || archive.gone >= GONE_MAX) {
+      archive.entries.splice(0, archive.gone);
+      archive.gone = 0;
+    }
     archive.bytes -= entry.bytes;
     this.#bytes -= entry.bytes;
     this.#owners.delete(entry.id);
-    if (archive.entries[0]?.chunk === entry.chunk) return;
+    if (archive.entries[archive.gone]?.chunk === entry.chunk) return;
     archive.chunks.delete(entry.chunk);
     this.#table.delete(`${owner}\n${entry.chunk}`);
   }
@@ -193,7 +202,7 @@ export class Archives {
     const index = this.#index ?? this.#load();
     let archive = index.get(owner);
     if (archive === undefined) {
-      archive = { chunks: new Map(), open: '', entries: [], bytes: 0 };
+      archive = { chunks: new Map(), open: '', entries: [], gone: 0, bytes: 0 };
       index.set(owner, archive);
     }
     return archive;
@@ -223,6 +232,10 @@ export class Archives {
     const time = this.#last.toString(36).padStart(ID_DIGITS, '0');
     return time + this.#count.toString(36).padStart(COUNT_DIGITS, '0');
   }
+}
+
+function sizeOf({ entries, gone }: Archive): number {
+  return entries.length - gone;
 }
 
 function entryOf(chunk: string, { id, at, with: full, xml }: Stored): Entry {
