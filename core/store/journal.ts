@@ -181,6 +181,11 @@ export class Journal {
     this.#file.close();
   }
 
+  /** Writes nothing any more, whatever waits: the disk refuses. */
+  abandon(): void {
+    this.#closed = true;
+  }
+
   #schedule(): void {
     if (this.#scheduled || this.#writing) return;
     this.#scheduled = true;
@@ -234,6 +239,7 @@ export class Journal {
   }
 
   #send(batch: Batch, pieces: readonly Buffer[], length: number): void {
+    if (this.#closed) return;
     this.#file.write(pieces, this.#offset, (error) => {
       if (error !== null) {
         this.#trouble(error);

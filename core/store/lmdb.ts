@@ -77,7 +77,7 @@ export class LmdbStore implements Store {
   /** Changes of a checkpoint that failed: the next one must have them too. */
   #unwritten: Changes = [];
   #closing = false;
-  #idle: (() => void) | null = null;
+  #idle: ((safe: boolean) => void) | null = null;
 
   /**
    * Recovers what is there. Throws ConfigError where it is damaged or the directory cannot be used.
@@ -152,17 +152,33 @@ export class LmdbStore implements Store {
   async close(): Promise<void> {
     this.#closing = true;
     this.#watch?.cancel();
-    if (!this.#journal.idle) {
-      await new Promise<void>((resolve) => {
-        this.#idle = resolve;
-      });
+    const { log, directory } = this.#options;
+    if (await this.#drained()) {
+      await this.#checkpointing;
+      await this.#writeCheckpoint().catch((error: unknown) =>
+        // The next start reads more of the journal for it.
+        log.error({ reason: reasonOf(error) }, 'no checkpoint could be made'),
+      );
+      this.#journal.close();
+    } else {
+      this.#journal.abandon();
+      log.error(
+        { directory },
+        'closed while the store cannot write: what was not confirmed is lost',
+      );
     }
-    await this.#checkpointing;
-    await this.#writeCheckpoint();
-    this.#journal.close();
     for (const segment of this.#open.values()) segment.close();
     await this.#checkpoint.close();
     this.#lock.release();
+  }
+
+  /** Whether everything could be made safe: it is not waited for a disk that refuses. */
+  #drained(): Promise<boolean> {
+    if (this.#journal.idle) return Promise.resolve(true);
+    if (this.#failing !== null) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      this.#idle = resolve;
+    });
   }
 
   #recover(): void {
@@ -208,7 +224,14 @@ export class LmdbStore implements Store {
     const record = bytes.subarray(at, at + length);
     const reader = new RecordReader(record, RECORD_HEAD_BYTES + 1 + 1);
     for (let targets = reader.u16(); targets > 0; targets--) reader.raw(4 + 8);
-    return readMessage(reader, this.#options.formats);
+    try {
+      return readMessage(reader, this.#options.formats);
+    } catch (error) {
+      // Its protocol is an embedder's, who has not brought it this time.
+      const where = { segment, offset, reason: reasonOf(error) };
+      this.#options.log.error(where, 'a stored message is passed over, left where it is');
+      return null;
+    }
   }
 
   #segment(id: number): Segment {
@@ -240,6 +263,7 @@ export class LmdbStore implements Store {
     const before = this.#failing ?? this.#full;
     this.#failing = error;
     this.#tell(before);
+    if (error !== null) this.#idle?.(false);
   }
 
   /** Looks at what is free on the disk, now and from time to time. */
@@ -269,7 +293,7 @@ export class LmdbStore implements Store {
 
   #settled(): void {
     const { checkpointBytes, log } = this.#options;
-    if (this.#idle !== null && this.#journal.idle) this.#idle();
+    if (this.#journal.idle) this.#idle?.(true);
     if (this.#checkpointing !== null || this.#closing) return;
     const due = this.#journal.written - this.#checkpointedAt >= checkpointBytes;
     if (!this.#compaction.step(this.#journal.end.segment) && !due) return;

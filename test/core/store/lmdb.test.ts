@@ -426,6 +426,36 @@ describe('trouble', () => {
     expect(bodiesIn(start(), 'q').bodies).toEqual(['waits', 'too']);
   });
 
+  it('with the disk does not keep the process from ending', async () => {
+    const running = start();
+    await running.session.declareQueue(queueSpec('q', durable), false);
+    expect(publish(running, { key: 'q', body: 'kept' }, 1)).toEqual([]);
+    running.flush();
+    disk.fault = new Error('ENOSPC: no space left on device');
+    const events = publish(running, { key: 'q', body: 'never safe' }, 2);
+    running.flush();
+    await running.engine.stop();
+    expect(events).toEqual([]);
+    const writes = disk.writes;
+    disk.fault = null;
+    running.clock.advance(60_000);
+    expect(disk.writes).toBe(writes);
+    kill();
+    expect(bodiesIn(start(), 'q').bodies).toEqual(['kept']);
+  });
+
+  it('with a message of a format that nobody brought: passed over, left where it is', async () => {
+    const running = start();
+    await running.session.declareQueue(queueSpec('q', durable), false);
+    for (const body of ['1', '2']) publish(running, { key: 'q', body }, 1);
+    running.flush();
+    kill();
+    const without = start({ store: { formats: new Registry('format') } });
+    expect(bodiesIn(without, 'q').bodies).toEqual([]);
+    kill();
+    expect(bodiesIn(start(), 'q').bodies).toEqual(['1', '2']);
+  });
+
   const written = async (): Promise<void> => {
     const running = start();
     await running.session.declareQueue(queueSpec('q', durable), false);
