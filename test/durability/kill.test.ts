@@ -36,6 +36,9 @@ function urlOf(gateway: GatewayProcess): string {
   return `amqp://guest:guest@127.0.0.1:${gateway.port('amqp')}`;
 }
 
+/** A publisher that is connected begins to send: all at once, so that none is far ahead of the others. */
+type Begin = () => void;
+
 /** Keeps `WINDOW` messages under way until the connection breaks. */
 function keepSending(
   publisher: Publisher,
@@ -54,23 +57,24 @@ function keepSending(
   for (let i = 0; i < WINDOW; i++) next();
 }
 
-async function publishAmqp(port: number, publisher: Publisher): Promise<void> {
+async function publishAmqp(port: number, publisher: Publisher): Promise<Begin> {
   const connection = await connectAmqp(`amqp://guest:guest@127.0.0.1:${port}`, { noDelay: true });
   connection.on('error', () => {});
   const channel = await connection.createConfirmChannel();
   channel.on('error', () => {});
-  keepSending(
-    publisher,
-    (body) =>
-      new Promise((resolve, reject) => {
-        channel.sendToQueue(publisher.queue, Buffer.from(body), { persistent: true }, (error) =>
-          error === null ? resolve() : reject(error),
-        );
-      }),
-  );
+  return () =>
+    keepSending(
+      publisher,
+      (body) =>
+        new Promise((resolve, reject) => {
+          channel.sendToQueue(publisher.queue, Buffer.from(body), { persistent: true }, (error) =>
+            error === null ? resolve() : reject(error),
+          );
+        }),
+    );
 }
 
-async function publishMqtt(port: number, publisher: Publisher): Promise<void> {
+async function publishMqtt(port: number, publisher: Publisher): Promise<Begin> {
   const client = await connectMqtt(`mqtt://127.0.0.1:${port}`, {
     username: 'guest',
     password: 'guest',
@@ -78,13 +82,14 @@ async function publishMqtt(port: number, publisher: Publisher): Promise<void> {
     protocolVersion: 5,
   });
   client.on('error', () => {});
-  keepSending(publisher, async (body) => {
-    await client.publishAsync(`$queue/${publisher.queue}`, body, { qos: 1 });
-  });
+  return () =>
+    keepSending(publisher, async (body) => {
+      await client.publishAsync(`$queue/${publisher.queue}`, body, { qos: 1 });
+    });
 }
 
 /** STOMP by hand: frames and receipts, so that the window is ours. */
-async function publishStomp(port: number, publisher: Publisher): Promise<void> {
+async function publishStomp(port: number, publisher: Publisher): Promise<Begin> {
   const socket = connectTcp(port, '127.0.0.1');
   socket.on('error', () => {});
   const waiting = new Map<string, () => void>();
@@ -100,19 +105,20 @@ async function publishStomp(port: number, publisher: Publisher): Promise<void> {
     }
   });
   socket.write('CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0');
-  keepSending(
-    publisher,
-    (body, number) =>
-      new Promise((resolve) => {
-        waiting.set(String(number), resolve);
-        const head = `destination:/queue/${publisher.queue}\npersistent:true\nreceipt:${number}`;
-        socket.write(`SEND\n${head}\ncontent-length:${body.length}\n\n${body}\0`);
-      }),
-  );
+  return () =>
+    keepSending(
+      publisher,
+      (body, number) =>
+        new Promise((resolve) => {
+          waiting.set(String(number), resolve);
+          const head = `destination:/queue/${publisher.queue}\npersistent:true\nreceipt:${number}`;
+          socket.write(`SEND\n${head}\ncontent-length:${body.length}\n\n${body}\0`);
+        }),
+    );
 }
 
 /** XMPP confirms by XEP-0198: the server counts what it has taken responsibility for. */
-async function publishXmpp(port: number, publisher: Publisher): Promise<void> {
+async function publishXmpp(port: number, publisher: Publisher): Promise<Begin> {
   const login = { domain: 'localhost', username: 'guest', password: 'guest' };
   const xmpp = client({ service: `xmpp://127.0.0.1:${port}`, ...login });
   xmpp.on('error', () => {});
@@ -127,15 +133,16 @@ async function publishXmpp(port: number, publisher: Publisher): Promise<void> {
   await xmpp.start();
   await enabled;
   const to = `${publisher.queue}@queues.localhost`;
-  keepSending(
-    publisher,
-    (body, number) =>
-      new Promise((resolve, reject) => {
-        waiting.set(String(number), resolve);
-        const stanza = xml('message', { to, id: String(number) }, xml('body', {}, body));
-        xmpp.send(stanza).catch(reject);
-      }),
-  );
+  return () =>
+    keepSending(
+      publisher,
+      (body, number) =>
+        new Promise((resolve, reject) => {
+          waiting.set(String(number), resolve);
+          const stanza = xml('message', { to, id: String(number) }, xml('body', {}, body));
+          xmpp.send(stanza).catch(reject);
+        }),
+    );
 }
 
 describe('a gateway that is killed', () => {
@@ -177,12 +184,13 @@ describe('a gateway that is killed', () => {
       await channel.assertQueue(publisherOf(name).queue, { durable: true });
     }
     for (let round = 0; round < ROUNDS; round++) {
-      await Promise.all([
+      const ready = await Promise.all([
         publishAmqp(gateway.port('amqp'), publisherOf('amqp')),
         publishMqtt(gateway.port('mqtt'), publisherOf('mqtt')),
         publishStomp(gateway.port('stomp'), publisherOf('stomp')),
         publishXmpp(gateway.port('xmpp'), publisherOf('xmpp')),
       ]);
+      for (const begin of ready) begin();
       await killAfter(100 + random.below(1500));
       gateway = await startGatewayProcess(directory);
     }
