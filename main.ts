@@ -83,6 +83,7 @@ export class Gateway {
       engine: new EmbeddedEngine({ ...shared, store, vhosts: config.vhosts }),
       authenticator: new UserDirectory(config.users, config.loopbackUsers),
       formats,
+      dial: this.#network.dial,
       product: { name: 'Rosetta MQ', version },
     };
   }

@@ -52,9 +52,21 @@ export interface Context {
   readonly limits: Limits;
   /** Every protocol's way to write properties, by name: what is stored is read back with them. */
   readonly formats: Registry<Format>;
+  readonly dial: Dial;
   /** Product name and version, for greetings. */
   readonly product: { readonly name: string; readonly version: string };
 }
+
+/**
+ * Connects to another server. `open` is called once the connection is there, and gives it its
+ * adapter's end; `failed` instead, where there is none: neither within this call. A connection that
+ * says nothing of `authenticated` within the login time-out is closed.
+ */
+export type Dial = (
+  target: { readonly protocol: string; readonly host: string; readonly port: number },
+  open: (transport: Transport, peer: Peer) => Connection,
+  failed: (error: Error) => void,
+) => void;
 
 /** What the configuration says of one listener, as far as it concerns the adapter. */
 export interface ListenerOptions {
@@ -128,6 +140,11 @@ export interface Transport {
   readonly startTls: (() => void) | null;
   /** Whether bytes are encrypted now. */
   readonly secure: boolean;
+  /**
+   * What ties a login to this TLS connection, by the registered name of the channel binding
+   * (`tls-exporter`, `tls-unique`, `tls-server-end-point`); null where it has none of that name.
+   */
+  channelBinding(name: string): Buffer | null;
   /** Sends what waits, then closes. Bytes received afterwards are dropped. */
   end(): void;
   /** Closes now. */

@@ -14,7 +14,7 @@ import type { Roster } from './roster.ts';
 import type { TlsAcceptor } from './tls.ts';
 
 /** Idle connections are probed, so that dead clients are found on protocols without heartbeat. */
-const KEEP_ALIVE_MS = 60_000;
+export const KEEP_ALIVE_MS = 60_000;
 const BACKLOG = 4096;
 
 export interface ListenerParts {

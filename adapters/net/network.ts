@@ -10,7 +10,7 @@
  * Addresses that cannot be had and files that cannot be used are ConfigErrors.
  */
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
-import { Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../core/clock.ts';
 import type { ListenerConfig, TlsConfig } from '../../core/config.ts';
@@ -19,9 +19,10 @@ import { ConfigError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { Log } from '../../core/log.ts';
 import type { Meter } from '../../core/meter.ts';
-import type { Adapter, Gate, ListenerOptions } from '../adapter.ts';
+import type { Adapter, Dial, Gate, ListenerOptions } from '../adapter.ts';
 import { Flusher } from './flusher.ts';
-import { Listener } from './listener.ts';
+import { KEEP_ALIVE_MS, Listener } from './listener.ts';
+import { joinAddress, peerOf } from './peer.ts';
 import { Roster } from './roster.ts';
 import { TlsAcceptor } from './tls.ts';
 import { NetTransport, type Surroundings } from './transport.ts';
@@ -151,6 +152,44 @@ export class Network {
       });
     });
   }
+
+  /** Connects to another server (`Context.dial`). */
+  readonly dial: Dial = ({ protocol, host, port }, open, failed) => {
+    const { clock, limits } = this.#parts;
+    const name = `${protocol}://${joinAddress(host, port)}`;
+    const socket = connect({
+      host,
+      port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+    });
+    let reason: Error | null = null;
+    const timer = clock.after(limits.loginTimeoutMs, () => {
+      socket.destroy(new Error(`${name} does not answer`));
+    });
+    const refused = (): void => {
+      timer.cancel();
+      failed(reason ?? new Error(`${name} hung up`));
+    };
+    socket.on('error', (error) => {
+      reason ??= error;
+    });
+    socket.once('close', refused);
+    socket.once('connect', () => {
+      timer.cancel();
+      const peer = peerOf(socket, protocol, name, false);
+      if (peer === null || !this.#accepting || !this.#roster.admit(socket)) {
+        reason ??= new Error('no further connection is allowed');
+        socket.destroy();
+        return;
+      }
+      socket.off('close', refused);
+      const wire = new SocketWire(socket);
+      const transport = new NetTransport(wire, peer, this.#around(protocol));
+      transport.start((opened) => open(opened, peer));
+    });
+  };
 
   /** Frees the ports. What is connected stays, and HTTP goes on being answered. */
   stopAccepting(): void {

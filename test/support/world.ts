@@ -1,4 +1,4 @@
-import type { Context } from '../../adapters/adapter.ts';
+import type { Context, Dial } from '../../adapters/adapter.ts';
 import { PermissionAuthorizer, type Principal } from '../../core/auth.ts';
 import { EmbeddedEngine } from '../../core/embedded/engine.ts';
 import type { Peer } from '../../core/engine.ts';
@@ -59,6 +59,8 @@ export interface WorldOptions {
   readonly store?: Store;
   readonly limits?: Partial<Limits>;
   readonly clock?: ManualClock;
+  /** Other servers; without, there are none. */
+  readonly dial?: Dial;
 }
 
 /** Ready when it returns: the embedded engine starts without waiting. */
@@ -79,6 +81,7 @@ export function createWorld(options: WorldOptions = {}): World {
     engine,
     authenticator,
     formats: new Registry<Format>('format'),
+    dial: options.dial ?? ((_target, _open, failed) => failed(new Error('no network'))),
     product: { name: 'Rosetta MQ', version: '0.0.0' },
   };
   const principal = (name: string): Principal => {
