@@ -95,6 +95,8 @@ export interface Trail {
   readonly delay?: Delay;
   /** How often its queue has delivered it before, where the queue's receivers see that. */
   readonly deliveries?: number;
+  /** When it came to its queue, in milliseconds since the Unix epoch, where that was later. */
+  readonly arrivedAt?: number;
 }
 
 export interface Delay {
@@ -199,6 +201,11 @@ export class Message {
     this.trail = trail;
   }
 
+  /** When it came to its queue, as far as it says, in milliseconds since the Unix epoch. */
+  get arrivedAt(): number {
+    return this.trail?.arrivedAt ?? this.receivedAt;
+  }
+
   /** Bytes it is charged with in every limit on memory. */
   get size(): number {
     return this.native.length + this.body.length + OVERHEAD_BYTES;
@@ -285,6 +292,13 @@ export class Message {
   delivered(deliveries: number): Message {
     const { native, body, exchange, routingKey, expiresAt, retain, copies } = this;
     const trail = { deaths: [], hidden: [], ...this.trail, deliveries };
+    return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, trail);
+  }
+
+  /** The same message, in a queue that it came to only now: it was somewhere else before. */
+  arrived(arrivedAt: number): Message {
+    const { native, body, exchange, routingKey, expiresAt, retain, copies } = this;
+    const trail = { deaths: [], hidden: [], ...this.trail, arrivedAt };
     return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, trail);
   }
 

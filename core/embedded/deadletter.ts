@@ -29,6 +29,7 @@ export function buried(
         };
   return {
     ...before,
+    arrivedAt: now,
     deaths: [death, ...deaths.filter((other) => other !== former)],
   };
 }

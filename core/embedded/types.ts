@@ -9,6 +9,7 @@ import type {
   Pulled,
   QueueSpec,
   Subscription,
+  Table,
 } from '../engine.ts';
 import type { Limits } from '../limits.ts';
 import type { Death, Message } from '../message.ts';
@@ -69,6 +70,8 @@ export interface QueueContext {
   readonly memory: MemoryGauge;
   /** Null: messages are kept in memory only. */
   readonly log: QueueLog | null;
+  /** How much of their time to live unused queues have used up; null: nothing survives. */
+  readonly leases: Table | null;
   /** A message that the queue is done with for another reason than an acknowledgement. */
   deadLetter(message: Message, queue: Queue, reason: Death['reason']): void;
   /** Which bindings of the queue a message matches that came back from the log. */

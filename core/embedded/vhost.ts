@@ -258,6 +258,7 @@ export class VirtualHost {
       ...this.#context,
       vhost: this.name,
       log: durable ? this.#context.store.queue(`${this.name}\0${spec.name}`) : null,
+      leases: this.#context.store.durable ? this.#context.store.table('leases') : null,
       deadLetter: (message, queue, reason) => this.routing.bury(message, queue, reason),
       bindingsOf: (message, queue) => this.routing.bindingsOf(message, queue),
       unwanted: (queue) => this.remove(queue),

@@ -5,10 +5,9 @@
  *                                   ▲ #loadedTo
  *
  * Without a log everything is in memory, and so it is with priorities or a limit in bytes, which
- * ask about every message, and with a time limit of the queue's, which the log does not know. Else
- * what comes beyond the window stays in the log until its turn is near, and comes back in batches.
- * A message that is not durable goes through the log in the same way, and is forgotten by a
- * restart.
+ * ask about every message. Else what comes beyond the window stays in the log until its turn is
+ * near, and comes back in batches. A message that is not durable goes through the log in the same
+ * way, and is forgotten by a restart.
  */
 import assert from 'node:assert/strict';
 import type { BindingSpec, ConsumeSpec } from '../../engine.ts';
@@ -58,7 +57,7 @@ export class Backlog {
     this.#ready = new ReadyList(options.maxPriority);
     this.#aside = new Aside(options.maxPriority);
     this.#log = log;
-    this.#pages = options.maxPriority === 0 && options.maxBytes === -1 && options.ttlMs === -1;
+    this.#pages = options.maxPriority === 0 && options.maxBytes === -1;
     this.#stored = log?.count ?? 0;
     while (!this.#pages && this.#stored > 0) this.#load();
   }

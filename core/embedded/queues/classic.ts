@@ -27,6 +27,7 @@ import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } fr
 import { KNOWN_ARGUMENTS, type QueueOptions, queueOptions } from './arguments.ts';
 import { Backlog } from './backlog.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
+import { Lease } from './lease.ts';
 import { Member } from './member.ts';
 
 export const classic: QueueType = {
@@ -37,6 +38,12 @@ export const classic: QueueType = {
 
 /** A consumer that only pulls (`get`): its deliveries are held under it. */
 const PULLER: Consumer = { deliver: () => {}, cancelled: () => {} };
+
+/** From the socket to its queue a message may take so long without being written anew for it. */
+const ARRIVAL_SLACK_MS = 100;
+
+/** Expired messages that one turn gives up. */
+const EXPIRED_MAX = 4096;
 
 export class ClassicQueue implements Queue, Home {
   readonly spec: QueueSpec;
@@ -65,7 +72,7 @@ export class ClassicQueue implements Queue, Home {
   #expiryTimer: Timer | null = null;
   /** When it fires. */
   #expiryAt = 0;
-  #unusedTimer: Timer | null = null;
+  readonly #lease: Lease;
 
   constructor(
     spec: QueueSpec,
@@ -91,8 +98,15 @@ export class ClassicQueue implements Queue, Home {
       bindingsOf: (message) => (tracksBindings ? context.bindingsOf(message, this) : null),
     });
     this.#dispatcher = new Dispatcher(this.options.singleActive, () => this.#dispatch());
+    this.#lease = new Lease({
+      expiresMs: this.options.expiresMs,
+      clock: context.clock,
+      used: context.log === null ? null : context.leases,
+      key: `${context.vhost}\0${spec.name}`,
+      expired: () => context.unwanted(this),
+    });
     this.#watchExpiry();
-    this.touch();
+    this.#lease.run();
   }
 
   get name(): string {
@@ -132,12 +146,13 @@ export class ClassicQueue implements Queue, Home {
   }
 
   publish(
-    message: Message,
+    given: Message,
     receipt: Receipt | null,
     bindings: readonly BindingSpec[] | null,
     charge: number,
   ): Taken {
     if (this.#closed) return Taken.DROPPED;
+    const message = this.#dated(given);
     const straight = this.#ready.length === 0 && !this.#dispatching;
     const member = straight ? this.#next(message) : null;
     if (member === null && this.#full(message.body.length)) return this.#refuse(message);
@@ -173,8 +188,7 @@ export class ClassicQueue implements Queue, Home {
     });
     this.#dispatcher.add(member, this.name, this.#context.vhost);
     this.#members.add(member);
-    this.#unusedTimer?.cancel();
-    this.#unusedTimer = null;
+    this.#lease.hold();
     this.#ready.restore();
     this.#dispatch();
     return member;
@@ -182,24 +196,19 @@ export class ClassicQueue implements Queue, Home {
 
   get(acknowledge: boolean, owner: Owner): Pulled | null {
     this.touch();
-    this.#expire();
+    while (!this.#expire());
     const entry = this.#ready.shift();
     if (entry === undefined) return null;
     if (acknowledge) this.#lend(entry, this.#pullerOf(owner));
     else this.#gone(entry);
     // What is behind it may have expired too, and is not counted.
-    this.#expire();
+    while (!this.#expire());
     this.#watchExpiry();
     return { delivery: entry, remaining: this.#ready.length };
   }
 
   touch(): void {
-    const { expiresMs } = this.options;
-    if (expiresMs === 0 || this.#closed) return;
-    this.#unusedTimer?.cancel();
-    this.#unusedTimer = this.#context.clock.after(expiresMs, () => {
-      if (this.#dispatcher.count === 0) this.#context.unwanted(this);
-    });
+    if (!this.#closed && this.#dispatcher.count === 0) this.#lease.renew();
   }
 
   purge(): number {
@@ -248,7 +257,7 @@ export class ClassicQueue implements Queue, Home {
     if (this.#closed) return;
     const consuming = this.#dispatcher.members;
     this.#expiryTimer?.cancel();
-    this.#unusedTimer?.cancel();
+    this.#lease.close(deleting);
     if (deleting) {
       this.purge();
       this.#context.log?.drop();
@@ -292,11 +301,10 @@ export class ClassicQueue implements Queue, Home {
     for (let left = most; this.#ready.length > 0; left--) {
       const member = this.#dispatcher.next();
       if (member === null) return;
-      if (left === 0) {
+      if (left === 0 || !this.#expire()) {
         this.#continueSoon();
         return;
       }
-      this.#expire();
       const entry = this.#ready.shift();
       if (entry === undefined) return;
       this.#give(entry, member);
@@ -306,11 +314,10 @@ export class ClassicQueue implements Queue, Home {
   /** As `#handOut`, where somebody wants some messages only: the others are passed over. */
   #sift(most: number): void {
     for (let left = most; this.#ready.length > 0 && this.#dispatcher.able; left--) {
-      if (left === 0) {
+      if (left === 0 || !this.#expire()) {
         this.#continueSoon();
         return;
       }
-      this.#expire();
       const fresh = this.#ready.fresh();
       if (this.#giveOfLots(fresh)) continue;
       if (fresh === undefined) return;
@@ -465,27 +472,38 @@ export class ClassicQueue implements Queue, Home {
     }
   }
 
+  /**
+   * A message whose time here begins now, and does so for the log too. What came by a detour, as
+   * dead letters and wills do, was received long before.
+   */
+  #dated(message: Message): Message {
+    if (this.options.ttlMs === -1) return message;
+    const now = this.#context.clock.now();
+    return now - message.arrivedAt > ARRIVAL_SLACK_MS ? message.arrived(now) : message;
+  }
+
   #expiryOf(message: Message): number {
     const { ttlMs } = this.options;
     if (ttlMs === -1) return message.expiresAt;
-    const byQueue = this.#context.clock.now() + ttlMs;
+    const byQueue = message.arrivedAt + ttlMs;
     return message.expiresAt === 0 ? byQueue : Math.min(byQueue, message.expiresAt);
   }
 
-  /** Drops what has expired at the head, as RabbitMQ does: behind a longer-lived one it waits. */
-  #expire(): void {
+  /**
+   * Drops what has expired at the head, as RabbitMQ does: behind a longer-lived one it waits.
+   * Returns false where that was a turn's share and there is more.
+   */
+  #expire(): boolean {
     let first = this.#ready.first();
-    if (first === undefined || first.expiresAt === 0) return;
+    if (first === undefined || first.expiresAt === 0) return true;
     const now = this.#context.clock.now();
-    for (
-      ;
-      first !== undefined && first.expiresAt !== 0 && first.expiresAt <= now;
-      first = this.#ready.first()
-    ) {
-      const entry = this.#ready.shift();
-      if (entry === undefined) return;
-      this.#expired(entry);
+    for (let left = EXPIRED_MAX; first !== undefined; left--, first = this.#ready.first()) {
+      if (first.expiresAt === 0 || first.expiresAt > now) return true;
+      if (left === 0) return false;
+      this.#ready.shift();
+      this.#expired(first);
     }
+    return true;
   }
 
   #expired(entry: Entry): void {

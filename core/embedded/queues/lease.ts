@@ -1,0 +1,103 @@
+/**
+ * How long a queue may be unused (`x-expires`), across restarts: what was used up of it is written
+ * down in steps, so that a restart does not make a forgotten queue young again. While the gateway
+ * is down nobody can use the queue, and nothing of it is used up.
+ */
+import type { Clock, Timer } from '../../clock.ts';
+import type { Table } from '../../engine.ts';
+
+/** In so many steps it is written down, and so much may come back after a crash. */
+const STEPS = 8;
+/** A shorter time is not worth writing down. */
+const STEP_MS_MIN = 10_000;
+
+export interface LeaseParts {
+  /** 0: for ever. */
+  readonly expiresMs: number;
+  readonly clock: Clock;
+  /** Milliseconds used up, by queue; null where nothing survives the process. */
+  readonly used: Table | null;
+  readonly key: string;
+  expired(): void;
+}
+
+export class Lease {
+  readonly #parts: LeaseParts;
+  #timer: Timer | null = null;
+  /** Used up before `#since`. */
+  #usedMs: number;
+  #since = 0;
+  #written: boolean;
+
+  /** What was used up before a restart counts. It runs from `run` on. */
+  constructor(parts: LeaseParts) {
+    this.#parts = parts;
+    const used = parts.used?.get(parts.key) ?? null;
+    this.#written = used !== null;
+    this.#usedMs = used === null ? 0 : Math.min(Number(used.toString()), parts.expiresMs);
+  }
+
+  /** Nobody consumes: it runs. */
+  run(): void {
+    const { expiresMs, clock } = this.#parts;
+    if (expiresMs === 0) return;
+    this.#timer?.cancel();
+    this.#since = clock.now();
+    this.#step();
+  }
+
+  /** Somebody looked: it begins anew. */
+  renew(): void {
+    if (this.#parts.expiresMs === 0) return;
+    this.#forget();
+    this.run();
+  }
+
+  /** Somebody consumes: it does not run, and begins anew later. */
+  hold(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#forget();
+  }
+
+  /** The queue is deleted (`deleting`), or the engine stops. */
+  close(deleting: boolean): void {
+    const running = this.#timer !== null;
+    this.#timer?.cancel();
+    this.#timer = null;
+    if (deleting) this.#forget();
+    else if (running) this.#write();
+  }
+
+  #step(): void {
+    const { expiresMs, clock, expired } = this.#parts;
+    const left = expiresMs - this.#usedMs;
+    const part = this.#parts.used === null ? left : Math.max(STEP_MS_MIN, expiresMs / STEPS);
+    this.#timer = clock.after(Math.min(left, part), () => {
+      this.#timer = null;
+      if (part >= left) {
+        expired();
+        return;
+      }
+      this.#write();
+      this.#step();
+    });
+  }
+
+  /** Notes what is used up by now. */
+  #write(): void {
+    const { clock, used, key } = this.#parts;
+    const now = clock.now();
+    this.#usedMs += Math.max(0, now - this.#since);
+    this.#since = now;
+    if (used === null) return;
+    used.set(key, Buffer.from(String(this.#usedMs)));
+    this.#written = true;
+  }
+
+  #forget(): void {
+    this.#usedMs = 0;
+    if (this.#written) this.#parts.used?.delete(this.#parts.key);
+    this.#written = false;
+  }
+}
