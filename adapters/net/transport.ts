@@ -110,6 +110,10 @@ export class NetTransport implements Transport, WireEvents, Flushable {
     return () => this.#upgrade(tls);
   }
 
+  channelBinding(name: string): Buffer | null {
+    return this.#wire.channelBinding(name);
+  }
+
   cut(): void {
     if (!this.#wire.framed || this.output.length === 0) return;
     const pieces = this.output.take();

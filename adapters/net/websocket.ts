@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { channelBinding } from './channel-binding.ts';
 import type { Wire, WireEvents } from './wire.ts';
 
 /** What a message takes beside its body: headers, properties, XML. */
@@ -116,6 +117,10 @@ class WebSocketWire implements Wire {
     this.#socket = socket;
     this.secure = socket instanceof TLSSocket;
     this.#binary = binary;
+  }
+
+  channelBinding(name: string): Buffer | null {
+    return this.#socket instanceof TLSSocket ? channelBinding(this.#socket, name) : null;
   }
 
   get waiting(): number {

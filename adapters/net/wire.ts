@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { channelBinding } from './channel-binding.ts';
 import type { TlsAcceptor } from './tls.ts';
 
 /** Told by a wire, in a turn of its own each. */
@@ -26,6 +27,8 @@ export interface Wire {
   /** Whether `send` keeps the boundaries of its units. */
   readonly framed: boolean;
   readonly secure: boolean;
+  /** Null where the connection has no channel binding of that name. */
+  channelBinding(name: string): Buffer | null;
   /** Bytes sent that the kernel has not taken yet. */
   readonly waiting: number;
   attach(events: WireEvents): void;
@@ -56,6 +59,10 @@ export class SocketWire implements Wire {
 
   get secure(): boolean {
     return this.#socket instanceof TLSSocket;
+  }
+
+  channelBinding(name: string): Buffer | null {
+    return this.#socket instanceof TLSSocket ? channelBinding(this.#socket, name) : null;
   }
 
   get waiting(): number {

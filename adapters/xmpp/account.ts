@@ -1,6 +1,7 @@
 /**
  * A user of the gateway as XMPP sees it: the sessions, the inbox and the roster of one bare JID.
  */
+import { eraseAccount } from './erasure.ts';
 import type { Host } from './host.ts';
 import { Inbox } from './inbox.ts';
 import type { Jid } from './jid.ts';
@@ -13,6 +14,8 @@ export class Account {
   readonly roster: Roster;
   /** By resource. */
   readonly sessions = new Map<string, ClientSession>();
+  /** An anonymous client's: gone with its last session. */
+  temporary = false;
   readonly #host: Host;
 
   constructor(host: Host, jid: Jid) {
@@ -37,6 +40,11 @@ export class Account {
     this.inbox.update();
     if (this.sessions.size > 0) return;
     this.inbox.stop();
+    if (this.temporary) {
+      this.#host.accounts.offline(this);
+      eraseAccount(this.#host, this.jid);
+      return;
+    }
     this.#host.lastSeen.set(this.jid.bare, this.#host.context.clock.now());
     this.#host.accounts.offline(this);
   }

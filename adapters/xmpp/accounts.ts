@@ -77,7 +77,12 @@ export class Accounts {
     return makeJid(local, this.#host.domains.host, '');
   }
 
-  #declare(local: string): Eventually<boolean> {
+  /** The inbox of an anonymous client, which nothing of is kept. */
+  prepareTemporary(local: string): Eventually<boolean> {
+    return this.#declare(local, true);
+  }
+
+  #declare(local: string, temporary: boolean = false): Eventually<boolean> {
     const { system, limits } = this.#host;
     const name = this.inboxOf(local);
     const bounds = new Map<string, HeaderValue>([
@@ -101,7 +106,13 @@ export class Accounts {
     };
     const declare = (): Eventually<unknown> =>
       system.declareQueue(
-        { name, durable: true, exclusive: false, autoDelete: false, arguments: bounds },
+        {
+          name,
+          durable: !temporary,
+          exclusive: temporary,
+          autoDelete: false,
+          arguments: bounds,
+        },
         false,
       );
     try {

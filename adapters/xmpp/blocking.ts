@@ -31,6 +31,12 @@ export class Blocking {
     return list.has(jid.full) || list.has(jid.bare) || list.has(jid.domain);
   }
 
+  /** The account is gone. */
+  forget(owner: string): void {
+    this.#lists.delete(owner);
+    this.#stored.delete(owner);
+  }
+
   request(session: ClientSession, iq: Element, payload: Element): Element {
     const name = localName(payload);
     const list = this.#lists.get(session.jid.bare) ?? new Set<string>();

@@ -25,7 +25,7 @@ import type { Host } from './host.ts';
 import { escapeLocal, foldDomain, foldResource, type Jid, makeJid } from './jid.ts';
 import { NS } from './namespaces.ts';
 import { quietly } from './quietly.ts';
-import { MECHANISMS, Sasl, type SaslFailure } from './sasl.ts';
+import { Sasl, type SaslFailure } from './sasl.ts';
 import { ClientSession, failed, type Link } from './session.ts';
 import { conditionOf, errorReply, resultReply } from './stanza-error.ts';
 import { type StreamCondition, XmlStream } from './stream.ts';
@@ -48,6 +48,8 @@ export class ClientConnection implements Connection, Link {
   readonly #forget: () => void;
   #state: State = State.OPENING;
   #principal: Principal | null = null;
+  /** An anonymous client. */
+  #temporary = false;
   #jid: Jid | null = null;
   #session: ClientSession | null = null;
   #attempts = 0;
@@ -76,14 +78,19 @@ export class ClientConnection implements Connection, Link {
       () => randomName(context.random),
     );
     this.#sasl = new Sasl(
-      context.authenticator,
-      peer,
-      context.random,
-      host.domains.host,
-      host.decoySecret,
+      {
+        authenticator: context.authenticator,
+        peer,
+        random: context.random,
+        domain: host.domains.host,
+        decoySecret: host.decoySecret,
+        anonymousUser: host.options.anonymousUser,
+        channelBinding: (name) => transport.channelBinding(name),
+        certified: () => null,
+      },
       {
         challenge: (data) => this.writeElement(element('challenge', { xmlns: NS.SASL }, data)),
-        succeeded: (principal, data) => this.#loggedIn(principal, data),
+        succeeded: (principal, data, temporary) => this.#loggedIn(principal, data, temporary),
         failed: (failure, user) => this.#refused(failure, user),
       },
     );
@@ -189,9 +196,11 @@ export class ClientConnection implements Connection, Link {
         element(
           'mechanisms',
           { xmlns: NS.SASL },
-          ...MECHANISMS.map((name) => element('mechanism', {}, name)),
+          ...this.#sasl.mechanisms().map((name) => element('mechanism', {}, name)),
         ),
       );
+      const bindings = this.#sasl.bindings();
+      if (bindings.length > 0) features.push(channelBindings(bindings));
     }
     return features;
   }
@@ -249,9 +258,10 @@ export class ClientConnection implements Connection, Link {
     );
   }
 
-  #loggedIn(principal: Principal, data: string): void {
+  #loggedIn(principal: Principal, data: string, temporary: boolean): void {
     const local = escapeLocal(principal.name);
     this.#principal = principal;
+    this.#temporary = temporary;
     this.#jid = makeJid(local, this.#host.domains.host, '');
     this.#stream.stanzaBytesMax = this.#host.limits.xmppStanzaBytesMax;
     this.writeElement(element('success', { xmlns: NS.SASL }, data));
@@ -316,7 +326,10 @@ export class ClientConnection implements Connection, Link {
   #prepare(iq: Element, jid: Jid, opened: Session): void {
     this.hold();
     after(
-      () => this.#host.accounts.prepare(jid.local),
+      () =>
+        this.#temporary
+          ? this.#host.accounts.prepareTemporary(jid.local)
+          : this.#host.accounts.prepare(jid.local),
       () => {
         this.#bound(iq, jid, opened);
         this.release();
@@ -345,6 +358,7 @@ export class ClientConnection implements Connection, Link {
       return;
     }
     const session = new ClientSession(this.#host, account, jid, opened, this);
+    account.temporary = this.#temporary;
     account.add(session);
     this.#session = session;
     this.#state = State.BOUND;
@@ -419,4 +433,10 @@ export class ClientConnection implements Connection, Link {
     }
     this.#left(true);
   }
+}
+
+/** XEP-0440. */
+function channelBindings(names: readonly string[]): Element {
+  const found = names.map((type) => element('channel-binding', { type }));
+  return element('sasl-channel-binding', { xmlns: NS.CHANNEL_BINDINGS }, ...found);
 }

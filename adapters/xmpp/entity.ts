@@ -33,4 +33,6 @@ export interface Service {
   handle(sender: Entity, stanza: Element, to: Jid): void;
   /** A component is gone, without a word of everybody in its domain. */
   left(entity: Entity): void;
+  /** An account is gone for good, and what was kept for it with it. */
+  erased?(jid: Jid): void;
 }

@@ -14,6 +14,8 @@ export interface XmppOptions {
   readonly vhost: string;
   readonly domain: string;
   readonly requireTls: boolean;
+  /** Whose permissions clients without an account have (SASL ANONYMOUS); null: none are let in. */
+  readonly anonymousUser: string | null;
   readonly components: readonly ComponentOptions[];
 }
 
@@ -21,6 +23,8 @@ const schema = z.strictObject({
   vhost: z.string().min(1).default('/'),
   domain: z.string().min(1).default('localhost'),
   require_tls: z.boolean().default(false),
+  allow_anonymous: z.boolean().default(false),
+  anonymous_user: z.string().min(1).default('guest'),
   components: z
     .array(z.strictObject({ domain: z.string().min(1), secret: z.string().min(1) }))
     .default([]),
@@ -37,7 +41,13 @@ export function parseOptions(section: unknown): XmppOptions {
     taken.add(folded);
     return { domain: folded, secret: component.secret };
   });
-  return { vhost: raw.vhost, domain, requireTls: raw.require_tls, components };
+  return {
+    vhost: raw.vhost,
+    domain,
+    requireTls: raw.require_tls,
+    anonymousUser: raw.allow_anonymous ? raw.anonymous_user : null,
+    components,
+  };
 }
 
 function checkedDomain(text: string, path: string): string {

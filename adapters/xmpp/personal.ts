@@ -95,6 +95,14 @@ export class Personal {
     }
   }
 
+  /** The account is gone. */
+  forget(owner: string): void {
+    for (const name of this.#accounts.get(owner)?.keys() ?? []) {
+      this.#stored.delete(`${owner}\n${name}`);
+    }
+    this.#accounts.delete(owner);
+  }
+
   /** Names of the nodes that `viewer` may read (XEP-0163 6.2). */
   names(owner: string, viewer: Jid): string[] {
     const nodes = this.#accounts.get(owner) ?? new Map<string, PersonalNode>();

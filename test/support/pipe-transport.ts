@@ -7,6 +7,8 @@ export class PipeTransport implements Transport {
   congested = false;
   secure = false;
   startTls: (() => void) | null = null;
+  /** By name. */
+  readonly bindings = new Map<string, Buffer>();
   readonly framed: boolean;
   held = 0;
   loggedIn = false;
@@ -17,6 +19,10 @@ export class PipeTransport implements Transport {
 
   constructor(framed: boolean = false) {
     this.framed = framed;
+  }
+
+  channelBinding(name: string): Buffer | null {
+    return this.bindings.get(name) ?? null;
   }
 
   cut(): void {
