@@ -5,6 +5,7 @@ import type { Session as EngineSession, Eventually, Peer } from '../../core/engi
 import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Adapter, Connection, Context, Gate, Transport } from '../adapter.ts';
 import { type ConnectionOwner, MqttConnection } from './connection.ts';
+import { EnvelopeFormat } from './envelope.ts';
 import { type MqttFormat, mqttFormat } from './format.ts';
 import { type Grants, grantsOf, type MqttOptions, mqttOptions } from './options.ts';
 import { SessionRegistry } from './session-registry.ts';
@@ -42,6 +43,7 @@ class MqttGate implements Gate, ConnectionOwner {
   readonly options: MqttOptions;
   readonly grants: Grants;
   readonly format: MqttFormat;
+  readonly envelope: EnvelopeFormat;
   readonly topics: TopicTable;
   readonly sessions: SessionRegistry;
   readonly counters: ProtocolCounters;
@@ -59,6 +61,7 @@ class MqttGate implements Gate, ConnectionOwner {
     this.grants = grantsOf(options, limits);
     this.decoySecret = random.bytes(32);
     this.format = mqttFormat(options.exchange);
+    this.envelope = new EnvelopeFormat(options.exchange);
     this.topics = new TopicTable(options.exchange, limits.routeCacheEntries);
     this.counters = meter.protocol('mqtt');
     const { format, topics, counters } = this;

@@ -35,6 +35,7 @@ import {
   writeAck,
   writePingResponse,
 } from './encoder.ts';
+import type { EnvelopeFormat } from './envelope.ts';
 import { protocolError } from './field-reader.ts';
 import { PacketFramer } from './framer.ts';
 import {
@@ -71,6 +72,7 @@ export interface ConnectionOwner {
   readonly options: MqttOptions;
   readonly grants: Grants;
   readonly format: Format;
+  readonly envelope: EnvelopeFormat;
   readonly topics: TopicTable;
   readonly sessions: SessionRegistry;
   readonly counters: ProtocolCounters;
@@ -125,9 +127,16 @@ export class MqttConnection implements Connection, SessionLink {
     const { packetBytesMax, aliasMax } = required(this.#terms);
     this.#writer ??= new PublishWriter({
       ...{ format, topics, packetBytesMax, aliasMax, v5: this.#version === 5 },
-      ...{ output: this.#transport.output, clock: context.clock },
+      ...{ output: this.#transport.output, clock: context.clock, envelope: this.#envelope },
     });
     return this.#writer;
+  }
+
+  /** Null: messages come and go as they are. */
+  get #envelope(): EnvelopeFormat | null {
+    const { options, envelope } = this.#owner;
+    const { vhost } = required(this.#session).identity;
+    return this.#version !== 5 && options.envelopeVhosts.includes(vhost) ? envelope : null;
   }
 
   get principal(): Principal {
@@ -418,6 +427,7 @@ export class MqttConnection implements Connection, SessionLink {
       ...{ version: this.#version, session: required(this.#session), engine: this.engine },
       resumed: this.#resumed,
       ...{ transport: this.#transport, clock: context.clock, format, topics, counters },
+      envelope: this.#envelope,
       log: () => this.#log(),
       receiveMaximum: grants.receiveMaximum,
       aliasMax: grants.topicAliasMaximum,

@@ -12,6 +12,7 @@ import type { Transport } from '../adapter.ts';
 import { AckQueue } from './ack-queue.ts';
 import { decodePublish, PublishFields } from './decoder.ts';
 import { ACK, writeAck } from './encoder.ts';
+import type { EnvelopeFormat } from './envelope.ts';
 import { malformed, protocolError, readText } from './field-reader.ts';
 import type { PacketFramer } from './framer.ts';
 import { bareNative, PropertySkimmer, RETAIN_FLAG, V5_FLAG } from './native.ts';
@@ -30,6 +31,8 @@ export interface InboxOptions {
   readonly engine: EngineSession;
   readonly transport: Transport;
   readonly format: Format;
+  /** What bodies may be wrapped in; null: nothing. */
+  readonly envelope: EnvelopeFormat | null;
   readonly topics: TopicTable;
   readonly clock: Clock;
   readonly counters: ProtocolCounters;
@@ -151,9 +154,14 @@ export class Inbox {
       now,
       kept,
     );
-    const { delayMs: ms } = target;
-    const postponed = ms === 0 ? message : message.postponed({ ms, until: now + ms });
-    this.#publish(postponed, target, qos, packetId);
+    this.#publish(this.#meant(message, target), target, qos, packetId);
+  }
+
+  /** Out of its envelope, and put off, where it is to be. */
+  #meant(message: Message, { delayMs: ms }: Target): Message {
+    const { envelope, format, engine } = this.#options;
+    const meant = envelope === null ? message : envelope.opened(message, format, engine.principal);
+    return ms === 0 ? meant : meant.postponed({ ms, until: message.receivedAt + ms });
   }
 
   /** PUBREL: the identifier of a QoS 2 message is free again. */

@@ -22,6 +22,8 @@ export interface MqttOptions {
   readonly allowAnonymous: boolean;
   readonly anonymousUser: string;
   readonly qosMax: Qos;
+  /** Where MQTT 3.1 and 3.1.1 clients exchange properties in a JSON envelope (envelope.ts). */
+  readonly envelopeVhosts: readonly string[];
   /** How often the `$SYS` topics are published, in milliseconds; 0: never. */
   readonly systemTopicsIntervalMs: number;
   /** Longest keep-alive granted, in seconds; 0: any, and none. */
@@ -60,6 +62,7 @@ const schema = z
     max_packet_size: z.int().min(1024).max(268_435_460).optional(),
     topic_alias_maximum: z.int().min(0).max(65_535).optional(),
     max_session_expiry: z.int().min(0).max(4_294_967_295).optional(),
+    envelope_vhosts: z.array(z.string().min(1)).default([]),
     max_qos: z.union([z.literal(0), z.literal(1), z.literal(2)]).default(2),
     sys_interval: z.int().min(0).max(86_400).default(10),
     topic_permissions: z.array(topicRule).default([]),
@@ -81,6 +84,7 @@ export function mqttOptions(section: unknown): MqttOptions {
     allowAnonymous: parsed.allow_anonymous,
     anonymousUser: parsed.anonymous_user,
     qosMax: parsed.max_qos,
+    envelopeVhosts: parsed.envelope_vhosts,
     systemTopicsIntervalMs: parsed.sys_interval * 1000,
     topicRules: parsed.topic_permissions.map(({ user, publish, subscribe }) => {
       return { user: wholly(user), publish, subscribe };

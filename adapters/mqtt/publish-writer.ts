@@ -36,6 +36,8 @@ export interface WriterOptions {
   /** The receiver's Topic Alias Maximum. */
   readonly aliasMax: number;
   readonly format: Format;
+  /** What the body is wrapped into; null: nothing. */
+  readonly envelope: Format | null;
   readonly clock: Clock;
   readonly topics: TopicTable;
 }
@@ -48,6 +50,7 @@ export class PublishWriter {
   readonly #aliases: Map<string, number> | null;
   // Parts of the packet that is being written.
   #topic: Buffer = EMPTY;
+  #body: Buffer = EMPTY;
   #native: Buffer = EMPTY;
   #nativeStart = 0;
   #propertiesLength = 0;
@@ -73,6 +76,7 @@ export class PublishWriter {
       this.#aliases === null &&
       publication.subscriptionIds.length === 0 &&
       publication.exchange === message.exchange &&
+      this.#options.envelope === null &&
       message.body.length < PASS_BYTES;
     if (!shared) return this.#writeOwn(publication, dup, packetId);
     const key = retain
@@ -107,10 +111,11 @@ export class PublishWriter {
     if (total > this.#options.packetBytesMax) return false;
     this.#commitAlias(message);
     const output = this.#output;
-    const whole = message.body.length < PASS_BYTES;
-    output.reserve(whole ? total : total - message.body.length);
+    const body = this.#body;
+    const whole = body.length < PASS_BYTES;
+    output.reserve(whole ? total : total - body.length);
     output.offset = this.#put(output.buffer, output.offset, publication, dup, packetId, whole);
-    if (!whole) output.write(message.body);
+    if (!whole) output.write(body);
     return true;
   }
 
@@ -124,13 +129,20 @@ export class PublishWriter {
     const topic = this.#options.topics.bytes(exchange, message.routingKey);
     if (topic === null) return false;
     this.#topic = topic;
-    let remaining = 2 + message.body.length + (qos > 0 ? 2 : 0);
+    this.#body = this.#wrapped(message);
+    let remaining = 2 + this.#body.length + (qos > 0 ? 2 : 0);
     if (this.#v5) {
       if (!this.#measureProperties(publication)) return false;
       remaining += varintLength(this.#propertiesLength) + this.#propertiesLength;
     }
     this.#remaining = remaining + this.#topic.length;
     return true;
+  }
+
+  #wrapped(message: Message): Buffer {
+    const { envelope, clock } = this.#options;
+    if (envelope === null) return message.body;
+    return message.as(envelope, message.expiresAt === 0 ? 0 : clock.now());
   }
 
   #measureProperties(publication: Publication): boolean {
@@ -177,7 +189,7 @@ export class PublishWriter {
     packetId: number,
     whole: boolean,
   ): number {
-    const { message, qos, retain, subscriptionIds } = publication;
+    const { qos, retain, subscriptionIds } = publication;
     let at = start;
     buffer[at++] = 0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
     at = putVarint(buffer, at, this.#remaining);
@@ -189,7 +201,7 @@ export class PublishWriter {
       buffer[at++] = packetId & 0xff;
     }
     if (this.#v5) at = this.#putProperties(buffer, at, subscriptionIds);
-    return whole ? putBytes(buffer, at, message.body, 0) : at;
+    return whole ? putBytes(buffer, at, this.#body, 0) : at;
   }
 
   #putProperties(buffer: Buffer, start: number, subscriptionIds: readonly number[]): number {
