@@ -6,6 +6,7 @@ test('a section that is not there gives the defaults', () => {
     vhost: '/',
     domain: 'localhost',
     requireTls: false,
+    anonymousUser: null,
     components: [],
   });
 });
