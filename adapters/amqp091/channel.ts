@@ -222,10 +222,9 @@ export class Channel implements ChannelPort {
         this.#host.channelClosed(this);
         return;
       case Method.CHANNEL_FLOW: {
-        const active = (reader.octet() & 1) !== 0;
-        // First the answer, then what flows again because of it.
-        writeOctetMethod(output, this.number, Method.CHANNEL_FLOW_OK, active ? 1 : 0);
-        this.#consuming.flow(active);
+        // RabbitMQ stops no deliveries either: prefetch does that, and clients count on this answer.
+        if ((reader.octet() & 1) === 0) throw new AmqpError(Reply.NOT_IMPLEMENTED, 'active=false');
+        writeOctetMethod(output, this.number, Method.CHANNEL_FLOW_OK, 1);
         return;
       }
       case Method.CHANNEL_FLOW_OK:

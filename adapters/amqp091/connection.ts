@@ -4,7 +4,7 @@
  *     GREETING ──"AMQP" 0 0 9 1──▶ OPENING ──open-ok──▶ OPEN
  *        └─anything else: our header, end
  *     any ──an error──▶ CLOSING ──close-ok, or too late──▶ CLOSED
- *     any ──close from the client: close-ok──▶ CLOSED
+ *     any ──close from the client: close-ok──▶ PARTING ──hung up, or too late──▶ CLOSED
  *
  * Errors of a client end at most its own connection, with one line in the log.
  */
@@ -27,10 +27,10 @@ import { writeClose, writeHeartbeat, writeMethod, writeNameMethod } from './repl
 import { Turn, type TurnHost } from './turn.ts';
 import { FRAME_BYTES_MIN, FrameType, isMethod, Method, PROTOCOL_HEADER, Reply } from './wire.ts';
 
-const State = { GREETING: 0, OPENING: 1, OPEN: 2, CLOSING: 3, CLOSED: 4 } as const;
+const State = { GREETING: 0, OPENING: 1, OPEN: 2, CLOSING: 3, PARTING: 4, CLOSED: 5 } as const;
 type State = (typeof State)[keyof typeof State];
 
-/** How long a client has to answer our close, in milliseconds. */
+/** How long a client has to answer our close, or to hang up after its own, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
 /** What the adapter keeps of its connections. */
@@ -121,6 +121,10 @@ export class AmqpConnection
   /** The broker stops: the client is told, and may answer. */
   shutDown(): void {
     if (this.#state === State.CLOSING || this.#state === State.CLOSED) return;
+    if (this.#state === State.PARTING) {
+      this.#end();
+      return;
+    }
     const message = "broker forced connection closure with reason 'shutdown'";
     if (this.#state === State.GREETING) this.transport.end();
     else this.turn.run(() => this.#close(new AmqpError(Reply.CONNECTION_FORCED, message), 0));
@@ -250,7 +254,8 @@ export class AmqpConnection
 
   #dispatch(type: number, number: number, buffer: Buffer, start: number, end: number): void {
     try {
-      if (this.#state === State.CLOSING) this.#drain(type, number, buffer, start, end);
+      if (this.#state === State.CLOSING || this.#state === State.PARTING)
+        this.#drain(type, number, buffer, start, end);
       else if (type === FrameType.HEARTBEAT) checkHeartbeat(number, buffer, start, end);
       else if (type < FrameType.METHOD || type > FrameType.BODY) {
         throw unknownFrame(type, buffer.subarray(start, end));
@@ -311,15 +316,17 @@ export class AmqpConnection
 
   /**
    * The client closes: everything is given back before it is told so (exclusive queues: AMQP
-   * 1.7.2.1.4).
+   * 1.7.2.1.4). Then it is for the client to hang up, as with RabbitMQ: one with threads may have
+   * sent its close more than once, and waits for as many answers.
    */
   #onClose(): void {
     this.#release();
+    this.#state = State.PARTING;
     writeMethod(this.output, 0, Method.CONNECTION_CLOSE_OK);
-    this.#end();
+    this.#expectEnd();
   }
 
-  /** After our close only its answer counts, or a close that crossed it. */
+  /** After a close only its answer counts, or another close. */
   #drain(type: number, number: number, buffer: Buffer, start: number, end: number): void {
     if (number !== 0) return;
     const method = methodOf(type, buffer, start, end);
@@ -329,7 +336,7 @@ export class AmqpConnection
 
   /** An error of the client's or of ours: logs it, and closes the connection with it. */
   #fail(error: unknown, method: number): void {
-    if (this.#state === State.CLOSING || this.#state === State.CLOSED) return;
+    if (this.#state >= State.CLOSING) return;
     const told = amqpErrorOf(error);
     if (isBug(error)) {
       const stack = error instanceof Error ? error.stack : undefined;
@@ -346,6 +353,10 @@ export class AmqpConnection
     this.#release();
     this.#state = State.CLOSING;
     writeClose(this.output, 0, error.reply.code, replyText(error), method);
+    this.#expectEnd();
+  }
+
+  #expectEnd(): void {
     this.#closeTimer = this.clock.after(CLOSE_TIMEOUT_MS, () => this.transport.destroy());
   }
 

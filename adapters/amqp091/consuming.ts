@@ -49,7 +49,6 @@ export class Consuming implements ConsumerOwner {
   /** Of direct reply-to: the consumer's tag, and the queue that it stands for. */
   #replyTag: string | null = null;
   #replyQueue: string | null = null;
-  #flowing = true;
   /** Since when, and from which delivery tag on, nothing older waited (`checkTimeout`). */
   #marks: { readonly at: number; readonly tag: number }[] = [];
 
@@ -149,15 +148,9 @@ export class Consuming implements ConsumerOwner {
     this.#giveBack(taken);
   }
 
-  /** Channel.flow: whether the client wants deliveries at all. */
-  flow(active: boolean): void {
-    this.#flowing = active;
-    this.regulate();
-  }
-
-  /** Pauses or resumes the consumers, as flow and the socket have it. */
+  /** Pauses or resumes the consumers, as the socket has it. */
   regulate(): void {
-    const stopped = !this.#flowing || this.channel.link.congested;
+    const stopped = this.channel.link.congested;
     for (const consumer of this.#consumers.values()) {
       if (stopped) consumer.pause();
       else consumer.resume();
@@ -230,7 +223,7 @@ export class Consuming implements ConsumerOwner {
     };
     // A consumer may be delivered to before there is a subscription to pause: a window that is
     // shut.
-    const shut = !this.#flowing || this.channel.link.congested ? new Credit(1) : null;
+    const shut = this.channel.link.congested ? new Credit(1) : null;
     if (shut !== null) {
       shut.take();
       credits.push(shut);

@@ -46,6 +46,13 @@ export interface HandshakeHost {
   handshakeFailed(error: unknown, method: number): void;
 }
 
+/**
+ * Whom clients take us for. Kombu, and with it Celery, asks for a prefetch that consumers share
+ * only where the product is RabbitMQ, 3.3 or later. The version is the one whose behaviour ours is
+ * compared with; `platform` says who speaks.
+ */
+const SPOKEN = { product: 'RabbitMQ', version: '3.10.8' } as const;
+
 /** Everything here is true of this server: clients rely on it. */
 const CAPABILITIES: HeaderTable = new Map<string, HeaderValue>(
   [
@@ -78,9 +85,9 @@ export class Handshake {
     this.#heartbeatSeconds = limits.amqpHeartbeatSeconds;
     const properties = new Map<string, HeaderValue>([
       ['capabilities', CAPABILITIES],
-      ['product', product.name],
-      ['version', product.version],
-      ['platform', `Node.js ${process.versions.node}`],
+      ['product', SPOKEN.product],
+      ['version', SPOKEN.version],
+      ['platform', `${product.name} ${product.version}, Node.js ${process.versions.node}`],
     ]);
     writeStart(host.output, properties, MECHANISMS.join(' '));
   }

@@ -38,7 +38,9 @@ describe('connecting', () => {
     const connection = await harness.connect();
     const { serverProperties } = connection.connection;
     expect(serverProperties).toMatchObject({
-      product: 'Rosetta MQ',
+      product: 'RabbitMQ',
+      version: '3.10.8',
+      platform: expect.stringMatching(/^Rosetta MQ /),
       capabilities: { publisher_confirms: true, 'basic.nack': true, direct_reply_to: true },
     });
   });

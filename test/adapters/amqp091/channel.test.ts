@@ -306,16 +306,12 @@ test('an exclusive consumer is alone', () => {
   ]);
 });
 
-test('flow stops the deliveries of a channel and lets them go on', () => {
+test('flow can be asked to go on, not to stop', () => {
   const client = new Stage().ready();
-  client.ask(declareQueue(1, 'q'), consume(1, 'q', 'c', 2));
   const flow = (active: number): Buffer => method(1, Method.CHANNEL_FLOW, octet(active));
-  expect(client.ask(flow(0), publish(1, 'q', 'x'))).toEqual(['1 channel.flow-ok 0']);
-  expect(client.ask(flow(1))).toEqual([
-    '1 channel.flow-ok 1',
-    '1 basic.deliver c 1 0  q',
-    '1 content 1 0000',
-    '1 body x',
+  expect(client.ask(flow(1))).toEqual(['1 channel.flow-ok 1']);
+  expect(client.ask(flow(0))).toEqual([
+    '0 connection.close 540 NOT_IMPLEMENTED - active=false (20, 20)',
   ]);
 });
 

@@ -26,10 +26,29 @@ test('a client that closes is told so after its exclusive queues are gone', () =
   const client = stage.ready();
   client.say(declareQueue(1, 'mine', 4));
   expect(client.ask(CLOSE)).toEqual(['1 queue.declare-ok mine 0 0', '0 connection.close-ok']);
-  expect(client.transport.ended).toBe('end');
   expect(stage.ready().ask(declareQueue(1, 'mine', 1))).toEqual([
     "1 channel.close 404 NOT_FOUND - no queue 'mine' in vhost '/' (50, 10)",
   ]);
+});
+
+test('a client that closed hangs up itself, and may have closed twice', () => {
+  const stage = new Stage();
+  const client = stage.ready();
+  expect(client.ask(CLOSE, CLOSE)).toEqual(['0 connection.close-ok', '0 connection.close-ok']);
+  expect(client.ask(declareQueue(1, 'late'), CLOSE)).toEqual(['0 connection.close-ok']);
+  expect(client.transport.ended).toBeNull();
+  stage.world.clock.advance(10_000);
+  expect(client.transport.ended).toBe('destroy');
+});
+
+test('a gateway that stops does not wait for clients that closed', async () => {
+  const stage = new Stage();
+  const client = stage.ready();
+  client.ask(CLOSE);
+  const stopped = stage.stop();
+  expect(client.transport.ended).toBe('end');
+  client.connection.closed(null);
+  await stopped;
 });
 
 test('a connection that is lost gives everything back', () => {

@@ -41,6 +41,7 @@ withModule('kombu')(
   'Kombu declares, broadcasts, queues simply and finds dead letters',
   async () => {
     expect(await outcome('kombu_work.py')).toEqual({
+      spec_qos: false,
       got: [
         [{ n: [1, 2] }, 'application/json', 3],
         [{ z: 1 }, 'application/json', 0],

@@ -15,6 +15,8 @@ connection = Connection(
     transport_options={'confirm_publish': True},
 )
 connection.ensure_connection(max_retries=3)
+# Celery shares its prefetch over a channel's consumers only where this is false, as RabbitMQ has it.
+said['spec_qos'] = connection.qos_semantics_matches_spec
 producer = connection.Producer(serializer='json')
 
 media = Exchange('media', 'direct', durable=True)
