@@ -21,6 +21,7 @@ import { createLog, type Log } from './core/log.ts';
 import type { Format } from './core/message.ts';
 import { Meter } from './core/meter.ts';
 import { SystemRandom } from './core/random.ts';
+import { RegisteredUsers } from './core/registered-users.ts';
 import { Registry } from './core/registry.ts';
 import { LmdbStore } from './core/store/lmdb.ts';
 import { MemoryStore } from './core/store/memory.ts';
@@ -78,10 +79,14 @@ export class Gateway {
     const shared = { clock, random, meter, limits, log, authorizer };
     this.#network = new Network({ clock, log, meter, limits, tls: config.tls });
     const store = openStore(config, { clock, log, formats });
+    const engine = new EmbeddedEngine({ ...shared, store, vhosts: config.vhosts });
+    const configured = new UserDirectory(config.users, config.loopbackUsers);
+    const accounts = new RegisteredUsers(configured, random, () => engine.table('accounts'));
     this.#context = {
       ...shared,
-      engine: new EmbeddedEngine({ ...shared, store, vhosts: config.vhosts }),
-      authenticator: new UserDirectory(config.users, config.loopbackUsers),
+      engine,
+      authenticator: accounts,
+      accounts,
       formats,
       dial: this.#network.dial,
       product: { name: 'Rosetta MQ', version },

@@ -3,7 +3,7 @@
  * engine port and back. It never sees a socket: a `Connection` takes bytes, a `Transport` takes
  * bytes, so TCP, TLS, WebSocket and tests are one.
  */
-import type { Authenticator, Authorizer } from '../core/auth.ts';
+import type { AccountAdmin, Authenticator, Authorizer } from '../core/auth.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Engine, Eventually, Peer } from '../core/engine.ts';
 import type { AddressForm } from '../core/explain.ts';
@@ -45,6 +45,8 @@ export interface Context {
   readonly engine: Engine;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
+  /** Accounts beside those of the configuration file. */
+  readonly accounts: AccountAdmin;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -50,6 +50,27 @@ export interface Authenticator {
   exists(user: string): Eventually<boolean>;
 }
 
+/** What became of a change to an account. `configured`: it stands in the configuration file. */
+export type AccountChange = 'done' | 'exists' | 'unknown' | 'configured';
+
+/** What a new account may do. */
+export interface AccountProfile {
+  readonly tags: readonly string[];
+  /** By vhost: the sources of three regular expressions. */
+  readonly permissions: Readonly<Record<string, Readonly<Record<Action, string>>>>;
+}
+
+/** Accounts that are made and changed while the gateway runs; they outlive it. */
+export interface AccountAdmin {
+  /** Of all accounts, sorted. */
+  names(): readonly string[];
+  /** The promise settles once the password's keys are derived. */
+  add(user: string, password: string, profile: AccountProfile): Promise<AccountChange>;
+  setPassword(user: string, password: string): Promise<AccountChange>;
+  /** Connections that it has are its protocols' to end. */
+  remove(user: string): AccountChange;
+}
+
 /** Whether the principal may do `action` to the exchange or queue named `resource`. */
 export interface Authorizer {
   allows(principal: Principal, vhost: string, action: Action, resource: string): boolean;

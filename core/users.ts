@@ -22,7 +22,8 @@ export interface UserSpec {
   readonly password?: string | undefined;
   /**
    * Instead of a password: `SCRAM-SHA-256$4096:SALT$STORED:SERVER` (base64, as `hashPassword` makes
-   * it), or RabbitMQ's `password_hash` (base64 of a 4-byte salt and SHA-256 of salt and password).
+   * it), with a blank between them also several with different hashes, or RabbitMQ's
+   * `password_hash` (base64 of a 4-byte salt and SHA-256 of salt and password).
    */
   readonly passwordHash?: string | undefined;
   readonly tags: readonly string[];
@@ -43,7 +44,7 @@ interface Account {
 
 type Secret =
   | { readonly kind: 'plain'; readonly password: string }
-  | { readonly kind: 'scram'; readonly keys: ScramKeys }
+  | { readonly kind: 'scram'; readonly keys: ReadonlyMap<ScramHash, ScramKeys> }
   | { readonly kind: 'salted'; readonly salt: Buffer; readonly digest: Buffer };
 
 /** Answers for the accounts it was made with; every other user is unknown to it. */
@@ -53,11 +54,23 @@ export class UserDirectory implements Authenticator {
 
   /** `loopbackOnly`: users that are refused from elsewhere, whatever their password. */
   constructor(users: readonly UserSpec[], loopbackOnly: readonly string[]) {
-    for (const user of users) {
-      const principal = { name: user.name, tags: user.tags, permissions: permissionsOf(user) };
-      this.#accounts.set(user.name, { principal, secret: secretOf(user), keys: new Map() });
-    }
+    for (const user of users) this.set(user);
     this.#loopbackOnly = new Set(loopbackOnly);
+  }
+
+  /** Adds a user, or replaces the one of that name. */
+  set(user: UserSpec): void {
+    const principal = { name: user.name, tags: user.tags, permissions: permissionsOf(user) };
+    this.#accounts.set(user.name, { principal, secret: secretOf(user), keys: new Map() });
+  }
+
+  /** Its clients stay connected until something ends their connections. */
+  delete(user: string): void {
+    this.#accounts.delete(user);
+  }
+
+  names(): Iterable<string> {
+    return this.#accounts.keys();
   }
 
   authenticate(
@@ -77,7 +90,7 @@ export class UserDirectory implements Authenticator {
     const account = this.#accounts.get(user);
     if (account === undefined) return null;
     const { secret } = account;
-    if (secret.kind === 'scram') return hash === 'sha256' ? secret.keys : null;
+    if (secret.kind === 'scram') return secret.keys.get(hash) ?? null;
     if (secret.kind === 'salted') return null;
     let keys = account.keys.get(hash);
     if (keys === undefined) {
@@ -93,32 +106,44 @@ export class UserDirectory implements Authenticator {
 }
 
 /** A password as a hash for the configuration file, in PostgreSQL's notation of SCRAM-SHA-256. */
-export async function hashPassword(password: string): Promise<string> {
-  const keys = await scramKeys(password, 'sha256', randomBytes(16), SCRAM_ITERATIONS);
+export async function hashPassword(
+  password: string,
+  hash: ScramHash = 'sha256',
+  salted: Buffer = randomBytes(16),
+): Promise<string> {
+  const keys = await scramKeys(password, hash, salted, SCRAM_ITERATIONS);
   const [salt, stored, server] = [keys.salt, keys.storedKey, keys.serverKey].map((bytes) =>
     bytes.toString('base64'),
   );
-  return `SCRAM-SHA-256$${keys.iterations}:${salt}$${stored}:${server}`;
+  const name = hash === 'sha256' ? 'SCRAM-SHA-256' : 'SCRAM-SHA-1';
+  return `${name}$${keys.iterations}:${salt}$${stored}:${server}`;
 }
 
 /** Whether a text is a password hash that `UserDirectory` understands. */
 export function isPasswordHash(text: string): boolean {
-  return SCRAM_FORM.test(text) || Buffer.from(text, 'base64').length === 4 + KEY_BYTES.sha256;
+  return (
+    SCRAM_FORM.exec(text)?.[1] === '256' ||
+    Buffer.from(text, 'base64').length === 4 + KEY_BYTES.sha256
+  );
 }
 
-const SCRAM_FORM = /^SCRAM-SHA-256\$(\d+):([^$:]+)\$([^$:]+):([^$:]+)$/;
+const SCRAM_FORM = /^SCRAM-SHA-(256|1)\$(\d+):([^$:]+)\$([^$:]+):([^$:]+)$/;
 
 function secretOf(user: UserSpec): Secret {
   if (user.passwordHash === undefined) return { kind: 'plain', password: user.password ?? '' };
-  const form = SCRAM_FORM.exec(user.passwordHash);
-  if (form === null) {
-    const bytes = Buffer.from(user.passwordHash, 'base64');
-    return { kind: 'salted', salt: bytes.subarray(0, 4), digest: bytes.subarray(4) };
+  const keys = new Map<ScramHash, ScramKeys>();
+  for (const hash of user.passwordHash.split(' ')) {
+    const form = SCRAM_FORM.exec(hash);
+    if (form === null) continue;
+    const [salt, storedKey, serverKey] = [form[3], form[4], form[5]].map((text) =>
+      Buffer.from(text ?? '', 'base64'),
+    ) as [Buffer, Buffer, Buffer];
+    const iterations = Number(form[2]);
+    keys.set(form[1] === '1' ? 'sha1' : 'sha256', { salt, iterations, storedKey, serverKey });
   }
-  const [salt, storedKey, serverKey] = [form[2], form[3], form[4]].map((text) =>
-    Buffer.from(text ?? '', 'base64'),
-  ) as [Buffer, Buffer, Buffer];
-  return { kind: 'scram', keys: { salt, iterations: Number(form[1]), storedKey, serverKey } };
+  if (keys.size > 0) return { kind: 'scram', keys };
+  const bytes = Buffer.from(user.passwordHash, 'base64');
+  return { kind: 'salted', salt: bytes.subarray(0, 4), digest: bytes.subarray(4) };
 }
 
 function verify(secret: Secret, password: string): Eventually<boolean> {
@@ -127,8 +152,10 @@ function verify(secret: Secret, password: string): Eventually<boolean> {
     const salted = Buffer.concat([secret.salt, Buffer.from(password)]);
     return sameBytes(secret.digest, sha256(salted));
   }
-  const { salt, iterations, storedKey } = secret.keys;
-  return scramKeys(password, 'sha256', salt, iterations).then((keys) =>
+  const [known] = secret.keys;
+  if (known === undefined) return false;
+  const [hash, { salt, iterations, storedKey }] = known;
+  return scramKeys(password, hash, salt, iterations).then((keys) =>
     sameBytes(storedKey, keys.storedKey),
   );
 }

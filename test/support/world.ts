@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS, type Limits } from '../../core/limits.ts';
 import { SILENT_LOG } from '../../core/log.ts';
 import type { Format } from '../../core/message.ts';
 import { Meter } from '../../core/meter.ts';
+import { RegisteredUsers } from '../../core/registered-users.ts';
 import { Registry } from '../../core/registry.ts';
 import { MemoryStore } from '../../core/store/memory.ts';
 import type { Store } from '../../core/store.ts';
@@ -70,16 +71,18 @@ export function createWorld(options: WorldOptions = {}): World {
   const meter = new Meter();
   const limits: Limits = { ...DEFAULT_LIMITS, memoryHighBytes: 1e9, ...options.limits };
   const authorizer = new PermissionAuthorizer();
-  const authenticator = new UserDirectory(USERS, ['guest']);
   const log = SILENT_LOG;
   const store = options.store ?? new MemoryStore();
   const shared = { clock, random, meter, limits, authorizer, log };
   const engine = new EmbeddedEngine({ ...shared, store, vhosts: ['/', 'other'] });
   void engine.start();
+  const configured = new UserDirectory(USERS, ['guest']);
+  const authenticator = new RegisteredUsers(configured, random, () => engine.table('accounts'));
   const context: Context = {
     ...shared,
     engine,
     authenticator,
+    accounts: authenticator,
     formats: new Registry<Format>('format'),
     dial: options.dial ?? ((_target, _open, failed) => failed(new Error('no network'))),
     product: { name: 'Rosetta MQ', version: '0.0.0' },
