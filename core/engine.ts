@@ -109,6 +109,9 @@ export interface Totals {
   readonly unacknowledged: number;
   /** Bytes of messages in memory. */
   readonly bytes: number;
+  /** Groups that read streams, and messages that these have still to be done with. */
+  readonly streamGroups: number;
+  readonly streamGroupsBehind: number;
 }
 
 export interface QueueView {
@@ -119,6 +122,18 @@ export interface QueueView {
   readonly unacknowledged: number;
   readonly consumers: number;
   readonly bytes: number;
+  /** Of a stream: who reads it under a name. */
+  readonly groups?: readonly StreamGroupView[];
+}
+
+/** Readers of a stream that share a place in it. */
+export interface StreamGroupView {
+  readonly name: string;
+  /** Everything before this offset is done with. */
+  readonly offset: number;
+  /** Messages from there on. */
+  readonly behind: number;
+  readonly consumers: number;
 }
 
 export interface ExchangeSpec {

@@ -3,7 +3,7 @@
  * sent there would go and why. Asked over HTTP (`GET /explain`) and by the command
  * `rosettamq explain`; the protocols' grammars and the engine's state are passed in.
  */
-import type { Engine, RouteView } from './engine.ts';
+import type { Engine, RouteView, StreamGroupView } from './engine.ts';
 import type { Address } from './message.ts';
 
 /** How one protocol writes addresses: `parse(describe(address))` is the address. */
@@ -92,11 +92,16 @@ export function explanationText(explanation: Explanation): string {
   }
   if (route.bindings.length < route.bindingsTotal) lines.push('      and more');
   lines.push('', `  a message sent there now ${route.verdict}`);
-  for (const { name, type, ready, consumers, because } of route.queues) {
+  for (const { name, type, ready, consumers, because, groups } of route.queues) {
     lines.push(`    queue '${name}' (${type}, ${ready} ready, ${consumers} consumers)`);
     for (const reason of because) lines.push(`      because ${reason}`);
+    for (const group of groups ?? []) lines.push(`      ${groupText(group)}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+function groupText({ name, offset, behind, consumers }: StreamGroupView): string {
+  return `group '${name}' is at offset ${offset}, ${behind} behind, ${consumers} consumers`;
 }
 
 function nameOf(exchange: string): string {

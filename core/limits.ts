@@ -45,6 +45,8 @@ export const DEFAULT_LIMITS = {
   retainedMax: 1_000_000,
   /** Messages that one `x-recent-history` exchange remembers, in bytes: older ones are forgotten. */
   historyBytesMax: 64 * 1024 * 1024,
+  /** Groups that one stream remembers a place for. */
+  streamGroupsMax: 10_000,
   /** Delayed messages that wait in one exchange: more are refused. */
   delayedMax: 10_000_000,
   /** Nesting of header tables and arrays. */

@@ -139,6 +139,9 @@ interface Encoding {
 /** RabbitMQ's header, and consumer argument, for a place in a stream. */
 export const STREAM_OFFSET_HEADER = 'x-stream-offset';
 
+/** The consumer argument that names whom a place in a stream is remembered for. */
+export const STREAM_GROUP_ARGUMENT = 'x-stream-group';
+
 /** Fixed cost that a message is charged beside its bytes when memory is accounted for. */
 const OVERHEAD_BYTES = 256;
 

@@ -27,6 +27,16 @@ const TOTALS: readonly Reading<Totals>[] = [
     (totals) => totals.unacknowledged,
   ],
   ['rabbitmq_queue_messages_ram_bytes', 'Bytes of messages in memory', (totals) => totals.bytes],
+  [
+    'rosettamq_stream_groups',
+    'Groups that have a place in a stream',
+    (totals) => totals.streamGroups,
+  ],
+  [
+    'rosettamq_stream_groups_behind_messages',
+    'Messages that groups have still to be done with, all together',
+    (totals) => totals.streamGroupsBehind,
+  ],
   ['rosettamq_sessions', 'Open sessions of all protocols', (totals) => totals.sessions],
 ];
 

@@ -9,6 +9,7 @@
 import type { Principal } from '../../core/auth.ts';
 import {
   type Consumer,
+  type ConsumeSpec,
   Credit,
   type Delivery,
   type Session as EngineSession,
@@ -19,7 +20,12 @@ import {
 } from '../../core/engine.ts';
 import { BrokerError, reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
-import type { HeaderValue, Message } from '../../core/message.ts';
+import {
+  type HeaderTable,
+  type HeaderValue,
+  type Message,
+  STREAM_GROUP_ARGUMENT,
+} from '../../core/message.ts';
 import { chain } from './chain.ts';
 import { publishedQos } from './format.ts';
 import { isPublishedBy } from './native.ts';
@@ -381,7 +387,8 @@ export class MqttSession {
         subscription.consumer = null;
       },
     };
-    return chain(engine.consume(this.#consumeSpec(queue), consumer), (consuming) => {
+    const spec = this.#consumeSpec(queue, [], argumentsOf(subscription));
+    return chain(engine.consume(spec, consumer), (consuming) => {
       // The client may have left while the engine was asked.
       if (this.#link !== link) return consuming.cancel();
       subscription.consumer = consuming;
@@ -457,7 +464,11 @@ export class MqttSession {
     );
   }
 
-  #consumeSpec(queue: string, more: readonly Credit[] = []) {
+  #consumeSpec(
+    queue: string,
+    more: readonly Credit[] = [],
+    table: HeaderTable = NO_ARGUMENTS,
+  ): ConsumeSpec {
     return {
       queue,
       tag: this.identity.clientId,
@@ -465,7 +476,7 @@ export class MqttSession {
       exclusive: false,
       priority: 0,
       credits: [this.outbox.credit, ...more],
-      arguments: NO_ARGUMENTS,
+      arguments: table,
     };
   }
 
@@ -522,6 +533,12 @@ export class MqttSession {
       message.format === this.#context.format && isPublishedBy(message.native, this.identity.tag)
     );
   }
+}
+
+/** A share of a stream is a group that the stream remembers a place for; of a queue it says nothing. */
+function argumentsOf({ target }: Subscription): HeaderTable {
+  if (target.kind !== 'queue' || target.group === null) return NO_ARGUMENTS;
+  return new Map([[STREAM_GROUP_ARGUMENT, target.group]]);
 }
 
 function isOwn(target: PatternTarget | QueueTarget): boolean {

@@ -125,28 +125,32 @@ export interface PatternTarget {
 export interface QueueTarget {
   readonly kind: 'queue';
   readonly queue: string;
+  /** Of a stream: the group whose place in it is shared; null: none. */
+  readonly group: string | null;
 }
 
 /** What a subscription to `filter` means; null where the filter is not a legal one. */
 export function parseFilter(filter: string, exchange: string): PatternTarget | QueueTarget | null {
   if (!isTopicFilter(filter)) return null;
-  if (!filter.startsWith(SHARE)) return parseUnshared(filter, exchange, null);
+  if (!filter.startsWith(SHARE)) return parseUnshared(filter, exchange, null, null);
   // [MQTT-4.8.2-1, MQTT-4.8.2-2]: a share name of at least one character, none of them / + #.
   const slash = filter.indexOf('/', SHARE.length);
   const group = slash < 0 ? '' : filter.slice(SHARE.length, slash);
   const inner = slash < 0 ? '' : filter.slice(slash + 1);
   if (group === '' || /[+#]/.test(group) || inner === '') return null;
-  return parseUnshared(inner, exchange, boundedName(`mqtt-share-${group}/`, inner));
+  return parseUnshared(inner, exchange, group, boundedName(`mqtt-share-${group}/`, inner));
 }
 
 function parseUnshared(
   filter: string,
   exchange: string,
+  group: string | null,
   sharedQueue: string | null,
 ): PatternTarget | QueueTarget | null {
   if (filter.startsWith(QUEUE)) {
     const name = filter.slice(QUEUE.length);
-    return name === '' || /[+#]/.test(name) ? null : { kind: 'queue', queue: decodeName(name) };
+    if (name === '' || /[+#]/.test(name)) return null;
+    return { kind: 'queue', queue: decodeName(name), group };
   }
   if (filter.startsWith(EXCHANGE)) {
     const [name, key] = splitExchange(filter.slice(EXCHANGE.length));

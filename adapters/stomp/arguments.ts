@@ -46,7 +46,7 @@ const QUEUE_ARGUMENTS: Known = [
 
 const CONSUME_ARGUMENTS: Known = [
   ...known('offset', 'x-stream-offset'),
-  ...known('text', 'x-stream-filter'),
+  ...known('text', 'x-stream-filter', 'x-stream-group'),
   ...known('boolean', 'x-stream-match-unfiltered'),
 ];
 

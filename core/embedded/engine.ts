@@ -29,7 +29,7 @@ import { modulusHash } from './exchanges/modulus-hash.ts';
 import { random } from './exchanges/random.ts';
 import { recentHistory } from './exchanges/recent-history.ts';
 import { topic } from './exchanges/topic.ts';
-import { routeView } from './explaining.ts';
+import { queueView, routeView } from './explaining.ts';
 import { MemoryGauge } from './memory-gauge.ts';
 import { classic } from './queues/classic.ts';
 import { quorum } from './queues/quorum.ts';
@@ -142,6 +142,7 @@ export class EmbeddedEngine implements Engine {
 
   #totals(): Totals {
     let [exchanges, queues, bindings, consumers, ready, unacknowledged] = [0, 0, 0, 0, 0, 0];
+    let [streamGroups, streamGroupsBehind] = [0, 0];
     for (const { topology } of this.#vhosts.values()) {
       exchanges += topology.exchangeCount;
       bindings += topology.bindingCount;
@@ -150,11 +151,17 @@ export class EmbeddedEngine implements Engine {
         consumers += queue.consumers;
         ready += queue.ready;
         unacknowledged += queue.unacknowledged;
+        for (const { behind } of queue.groups ?? []) {
+          streamGroups++;
+          streamGroupsBehind += behind;
+        }
       }
     }
     const counted = { exchanges, queues, bindings, consumers, ready, unacknowledged };
+    const groups = { streamGroups, streamGroupsBehind };
     const { size: vhosts } = this.#vhosts;
-    return { ...counted, vhosts, sessions: this.#sessions.size, bytes: this.#memory.bytes };
+    const sessions = this.#sessions.size;
+    return { ...counted, ...groups, vhosts, sessions, bytes: this.#memory.bytes };
   }
 
   #routeOf(name: string, address: Address): RouteView {
@@ -165,16 +172,7 @@ export class EmbeddedEngine implements Engine {
 
   *#queues(name: string): Iterable<QueueView> {
     for (const queue of this.#vhosts.get(name)?.topology.queues.values() ?? []) {
-      const { spec, type, ready, unacknowledged, consumers, bytes } = queue;
-      yield {
-        name: spec.name,
-        type,
-        durable: spec.durable,
-        ready,
-        unacknowledged,
-        consumers,
-        bytes,
-      };
+      yield queueView(queue);
     }
   }
 }

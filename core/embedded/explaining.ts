@@ -2,12 +2,13 @@
  * Why a message goes where it goes: the way that a publish would take now, through the exchanges'
  * own routers, noting the binding at each step.
  */
-import type { BindingView, RoutedQueue, RouteView } from '../engine.ts';
+import type { BindingView, QueueView, RoutedQueue, RouteView } from '../engine.ts';
 import { type Address, type Format, Message } from '../message.ts';
 import type { Binding } from './binding.ts';
 import type { Exchange } from './exchange.ts';
 import { Matches } from './matches.ts';
 import type { Topology } from './topology.ts';
+import type { Queue } from './types.ts';
 
 /** A message that says nothing but its address. */
 const SILENT: Format = {
@@ -35,6 +36,13 @@ export function routeView(topology: Topology, address: Address, most: number): R
       ? `is refused: exchange '${address.exchange}' takes messages from other exchanges only`
       : verdictOf(source, address.routingKey, walk.queueCount),
   };
+}
+
+export function queueView(queue: Queue): QueueView {
+  const { spec, type, ready, unacknowledged, consumers, bytes, groups } = queue;
+  const { name, durable } = spec;
+  const view = { name, type, durable, ready, unacknowledged, consumers, bytes };
+  return groups === undefined ? view : { ...view, groups };
 }
 
 /** One way through the exchanges. */
@@ -72,9 +80,7 @@ class Walk {
     for (const [name, because] of this.#reasons) {
       const queue = this.#topology.queues.get(name);
       if (queue === undefined || views.length === this.#most) continue;
-      const { spec, type, ready, unacknowledged, consumers, bytes } = queue;
-      const { durable } = spec;
-      views.push({ name, type, durable, ready, unacknowledged, consumers, bytes, because });
+      views.push({ ...queueView(queue), because });
     }
     return views;
   }

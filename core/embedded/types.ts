@@ -8,6 +8,7 @@ import type {
   Outcome,
   Pulled,
   QueueSpec,
+  StreamGroupView,
   Subscription,
   Table,
 } from '../engine.ts';
@@ -70,8 +71,8 @@ export interface QueueContext {
   readonly memory: MemoryGauge;
   /** Null: messages are kept in memory only. */
   readonly log: QueueLog | null;
-  /** How much of their time to live unused queues have used up; null: nothing survives. */
-  readonly leases: Table | null;
+  /** A table for what must outlive the process beside messages; null where nothing does. */
+  table(name: string): Table | null;
   /** A message that the queue is done with for another reason than an acknowledgement. */
   deadLetter(message: Message, queue: Queue, reason: Death['reason']): void;
   /** Which bindings of the queue a message matches that came back from the log. */
@@ -138,6 +139,8 @@ export interface Queue extends Destination {
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription;
   get(acknowledge: boolean, owner: Owner): Pulled | null;
   /** Somebody looked at it: its expiry starts anew. */
+  /** Of a stream. */
+  readonly groups?: readonly StreamGroupView[];
   touch(): void;
   purge(): number;
   /** Hands `owner` nothing more. Called for all its queues before any is told to `release`. */

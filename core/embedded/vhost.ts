@@ -257,8 +257,8 @@ export class VirtualHost {
     return this.#typeOf(spec).create(spec, {
       ...this.#context,
       vhost: this.name,
-      log: durable ? this.#context.store.queue(`${this.name}\0${spec.name}`) : null,
-      leases: this.#context.store.durable ? this.#context.store.table('leases') : null,
+      log: durable ? store.queue(`${this.name}\0${spec.name}`) : null,
+      table: (name) => (durable && store.durable ? store.table(name) : null),
       deadLetter: (message, queue, reason) => this.routing.bury(message, queue, reason),
       bindingsOf: (message, queue) => this.routing.bindingsOf(message, queue),
       unwanted: (queue) => this.remove(queue),
@@ -270,6 +270,7 @@ export class VirtualHost {
     const name = spec.arguments.get('x-queue-type') ?? 'classic';
     const type = typeof name === 'string' ? this.#context.queueTypes.find(name) : undefined;
     if (type !== undefined) return type;
+    const { store } = this.#context;
     const reason =
       typeof name === 'string'
         ? `"unsupported queue type '${name}'"`

@@ -101,7 +101,7 @@ export class ClassicQueue implements Queue, Home {
     this.#lease = new Lease({
       expiresMs: this.options.expiresMs,
       clock: context.clock,
-      used: context.log === null ? null : context.leases,
+      used: context.table('leases'),
       key: `${context.vhost}\0${spec.name}`,
       expired: () => context.unwanted(this),
     });

@@ -1,5 +1,6 @@
 import type { Logged } from '../../store.ts';
 import type { Member } from './member.ts';
+import type { StreamGroup } from './stream-groups.ts';
 import type { StreamLog } from './stream-log.ts';
 
 /** What one reader holds in memory ahead of its consumer. */
@@ -9,6 +10,8 @@ const AHEAD_BYTES = 256 * 1024;
 /** One consumer's way through a stream. */
 export class StreamReader {
   readonly member: Member;
+  /** Whose place in the stream it shares; null: it has its own. */
+  readonly group: StreamGroup | null;
   readonly #log: StreamLog;
   readonly #wake: () => void;
   /** The position that comes next from the log. */
@@ -17,8 +20,15 @@ export class StreamReader {
   #taken = 0;
 
   /** `wake` is called when it may have credit again. */
-  constructor(member: Member, log: StreamLog, next: number, wake: () => void) {
+  constructor(
+    member: Member,
+    group: StreamGroup | null,
+    log: StreamLog,
+    next: number,
+    wake: () => void,
+  ) {
     this.member = member;
+    this.group = group;
     this.#log = log;
     this.#next = next;
     this.#wake = wake;
@@ -26,8 +36,9 @@ export class StreamReader {
 
   /** Whether its consumer takes more; else it is woken when it may. */
   get ready(): boolean {
-    const { member } = this;
+    const { member, group } = this;
     if (member.isCancelled || member.paused) return false;
+    if (group !== null && group.active !== member) return false;
     if (member.hasCredit) return true;
     for (const credit of member.spec.credits) {
       if (!credit.available) credit.onAvailable(this.#wake);
@@ -37,19 +48,35 @@ export class StreamReader {
 
   /** The next message up to `committed`, at `first` or above; null: there is none yet. */
   take(first: number, committed: number): Logged | null {
+    const again = this.#takeAgain(first);
+    if (again !== null) return again;
+    // Another reader of the group may have been further.
+    const from = Math.max(first, this.group?.reach ?? 0);
     for (;;) {
       const logged = this.#ahead[this.#taken];
       if (logged === undefined) {
-        if (!this.#load(first, committed)) return null;
+        if (!this.#load(from, committed)) return null;
         continue;
       }
       this.#taken++;
-      if (logged.position >= first) return logged;
+      if (logged.position >= from) return logged;
     }
   }
 
-  #load(first: number, committed: number): boolean {
-    this.#next = Math.max(this.#next, first);
+  /** What its group was given back, as far as it is kept. */
+  #takeAgain(first: number): Logged | null {
+    const { group } = this;
+    if (group === null) return null;
+    for (let at = group.takeAgain(); at !== null; at = group.takeAgain()) {
+      const [logged] = at < first ? [] : this.#log.read(at - 1, 1, 1).messages;
+      if (logged?.position === at) return logged;
+      group.passed(at);
+    }
+    return null;
+  }
+
+  #load(from: number, committed: number): boolean {
+    this.#next = Math.max(this.#next, from);
     this.#ahead = [];
     this.#taken = 0;
     if (this.#next > committed) return false;

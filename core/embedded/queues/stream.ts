@@ -7,10 +7,17 @@
  *     0 1 2 … 117 118 … 4011 4012 … 5820 5821 … 5830     offset = position in the log − 1
  *       (gone)        ▲ a reader         (not safe yet: nobody gets it)
  *
- * An acknowledgement gives its reader credit and nothing else, whatever its outcome. Every message
- * is kept across a restart, durable or not, as RabbitMQ's streams have it.
+ * An acknowledgement gives its reader credit and nothing else, whatever its outcome, but where
+ * readers have a group (`stream-groups.ts`), which remembers it. Every message is kept across a restart, durable or not, as RabbitMQ's streams have it.
  */
-import type { Consumer, ConsumeSpec, Pulled, QueueSpec } from '../../engine.ts';
+import {
+  type Consumer,
+  type ConsumeSpec,
+  Outcome,
+  type Pulled,
+  type QueueSpec,
+  type StreamGroupView,
+} from '../../engine.ts';
 import { BrokerError } from '../../errors.ts';
 import { Message, STREAM_OFFSET_HEADER } from '../../message.ts';
 import type { Owner } from '../owner.ts';
@@ -18,6 +25,7 @@ import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } fr
 import { KNOWN_ARGUMENTS } from './arguments.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
 import { Member } from './member.ts';
+import { type StreamGroup, StreamGroups } from './stream-groups.ts';
 import { requireDurable } from './quorum.ts';
 import { MemoryStreamLog, type StreamLog } from './stream-log.ts';
 import { type StreamStart, streamStart } from './stream-offset.ts';
@@ -56,6 +64,7 @@ class StreamQueue implements Queue, Home {
   readonly #context: QueueContext;
   /** Set where messages are in memory only. */
   readonly #memoryLog: MemoryStreamLog | null;
+  readonly #groups: StreamGroups;
   readonly #log: StreamLog;
   readonly #retention: StreamRetention;
   readonly #readers = new Map<Member, StreamReader>();
@@ -80,6 +89,11 @@ class StreamQueue implements Queue, Home {
     this.#first = this.#log.last + 1;
     for (const [position, bytes] of this.#log.sizes(0)) {
       this.#first = Math.min(this.#first, position);
+    this.#groups = new StreamGroups({
+      table: context.table(`groups\0${context.vhost}\0${spec.name}`),
+      flush: (done) => this.#log.flush(done),
+      committed: () => this.#committed,
+    });
       this.#retention.added(position, bytes);
     }
     this.#removed = this.#first;
@@ -99,6 +113,10 @@ class StreamQueue implements Queue, Home {
   }
 
   get consumers(): number {
+  get groups(): readonly StreamGroupView[] {
+    return this.#groups.views();
+  }
+
     return [...this.#readers.keys()].filter((member) => !member.isCancelled).length;
   }
 
@@ -134,18 +152,22 @@ class StreamQueue implements Queue, Home {
     }
     const start = streamStart(spec.arguments.get(STREAM_OFFSET_HEADER), this.#context.clock.now());
     if (start === null) {
+    const group = this.#join(spec, start);
       const reason = `failed consuming from ${this.#described}: invalid '${STREAM_OFFSET_HEADER}'`;
       throw new BrokerError('precondition-failed', reason);
     }
     const member = new Member(spec, consumer, owner, {
+        group?.leave(gone);
+        if (group !== null) this.#serveGroup(group);
       resumed: () => this.#serve(this.#readers.values()),
       cancelled: (gone) => {
         if (gone.idle) this.#readers.delete(gone);
       },
     });
-    const next = this.#position(start);
+    group?.join(member);
+    const next = group?.reach ?? this.#position(start);
     const wake = (): void => this.#serve([reader]);
-    const reader: StreamReader = new StreamReader(member, this.#log, next, wake);
+    const reader: StreamReader = new StreamReader(member, group, this.#log, next, wake);
     this.#readers.set(member, reader);
     this.#serve([reader]);
     return member;
@@ -161,15 +183,19 @@ class StreamQueue implements Queue, Home {
     throw new BrokerError('not-implemented', `queue.purge not supported by ${this.#described}`);
   }
 
-  /** Credit for the next one: the message stays where it is. */
-  settle(entry: Entry): void {
-    const { member } = entry;
+  /** Credit for the next one: the message stays where it is. Its reader's group is told. */
+  settle(entry: Entry, outcome: Outcome): void {
+    const { member, position } = entry;
+    const group = reader?.group ?? null;
+    if (outcome === Outcome.REQUEUE) group?.giveBack(position);
+    else group?.done(position);
     if (entry.state !== EntryState.LENT || member === null) return;
     this.#unlend(entry, member);
     const reader = this.#readers.get(member);
     if (member.isCancelled && member.idle) this.#readers.delete(member);
     member.giveCredit();
-    if (reader !== undefined) this.#serve([reader]);
+    if (group !== null) this.#serveGroup(group);
+    else if (reader !== undefined) this.#serve([reader]);
   }
 
   leave(owner: Owner): void {
@@ -177,11 +203,16 @@ class StreamQueue implements Queue, Home {
   }
 
   release(owner: Owner): void {
-    for (const member of [...this.#readers.keys()]) {
+    const groups = new Set<StreamGroup>();
+    for (const [member, { group }] of [...this.#readers]) {
       if (member.owner !== owner) continue;
+        group?.giveBack(entry.position);
       this.#readers.delete(member);
       for (const entry of member.held()) {
+      group?.leave(member);
+      if (group !== null) groups.add(group);
         this.#unlend(entry, member);
+    for (const group of groups) this.#serveGroup(group);
         member.giveCredit();
       }
     }
@@ -189,6 +220,7 @@ class StreamQueue implements Queue, Home {
 
   close(deleting: boolean): void {
     if (this.#closed) return;
+    this.#groups.close(deleting);
     this.#closed = true;
     const readers = [...this.#readers.keys()];
     this.#readers.clear();
@@ -201,6 +233,26 @@ class StreamQueue implements Queue, Home {
   }
 
   get #described(): string {
+  /** The group that a consumer names; a new one begins where the consumer would. */
+  #join(spec: ConsumeSpec, start: StreamStart): StreamGroup | null {
+    const name = spec.arguments.get(STREAM_GROUP_ARGUMENT);
+    if (name === undefined) return null;
+    const { nameBytesMax, streamGroupsMax } = this.#context.limits;
+    const refuse = (reason: string): never => {
+      const whole = `failed consuming from ${this.#described}: ${reason}`;
+      throw new BrokerError('precondition-failed', whole);
+    };
+    if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > nameBytesMax) {
+      return refuse(`invalid '${STREAM_GROUP_ARGUMENT}'`);
+    }
+    const known = this.#groups.find(name);
+    if (known !== undefined) return known;
+    if (this.#groups.size >= streamGroupsMax) {
+      return refuse(`it has ${streamGroupsMax} groups, which is the limit`);
+    }
+    return this.#groups.add(name, this.#position(start));
+  }
+
     return `stream queue '${this.name}' in vhost '${this.#context.vhost}'`;
   }
 
@@ -240,6 +292,12 @@ class StreamQueue implements Queue, Home {
   #commit(position: number): void {
     if (position <= this.#committed) return;
     this.#committed = position;
+  /** Whoever reads for the group may go on, or takes over. */
+  #serveGroup(group: StreamGroup): void {
+    const reader = group.active === null ? undefined : this.#readers.get(group.active);
+    if (reader !== undefined) this.#serve([reader]);
+  }
+
     if (this.#readers.size > 0) this.#serveSoon();
   }
 
@@ -275,16 +333,20 @@ class StreamQueue implements Queue, Home {
 
   /** Returns whether there is more than one turn's share. */
   #handOut(reader: StreamReader): boolean {
-    const { member } = reader;
+    const { member, group } = reader;
     for (let left = this.#context.limits.dispatchBatchMax; reader.ready; left--) {
       if (left === 0) return true;
+      // What its consumer does not want it passes by; others read it all the same.
+      if (!member.takes(logged.message)) {
+        group?.passed(position);
+        continue;
+      }
       const logged = reader.take(this.#first, this.#committed);
       if (logged === null) return false;
-      // What its consumer does not want it passes by; others read it all the same.
-      if (!member.takes(logged.message)) continue;
       const { position } = logged;
       const message = logged.message.streamed(position - 1);
-      const entry = new Entry(message, this, position, 0, null, 0, 0);
+      const attempts = group?.handed(position) ?? 0;
+      const entry = new Entry(message, this, position, attempts, null, 0, 0);
       entry.state = EntryState.LENT;
       this.#lent++;
       member.hold(entry);

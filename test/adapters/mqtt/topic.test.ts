@@ -117,7 +117,9 @@ describe('filters', () => {
       hidesSystem: false,
     });
     expect(parseFilter('$share/g/#', EXCHANGE)).toMatchObject({ hidesSystem: true });
-    expect(parseFilter('$share/g/$queue/q', EXCHANGE)).toEqual({ kind: 'queue', queue: 'q' });
+    const queue = { kind: 'queue', queue: 'q' };
+    expect(parseFilter('$share/g/$queue/q', EXCHANGE)).toEqual({ ...queue, group: 'g' });
+    expect(parseFilter('$queue/q', EXCHANGE)).toEqual({ ...queue, group: null });
     const long = parseFilter(`$share/g/${'x'.repeat(300)}`, EXCHANGE);
     expect(long?.kind === 'pattern' ? long.sharedQueue : '').toMatch(/^mqtt-long-/);
   });

@@ -2,12 +2,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import amqplib, { type ChannelModel, type ConfirmChannel, type ConsumeMessage } from 'amqplib';
+import mqtt from 'mqtt';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Gateway } from '../../../../main.ts';
 import { startGateway } from '../../../support/gateway.ts';
 import { startGatewayProcess } from '../../../support/gateway-process.ts';
+import { connect } from '../../../support/raw-client.ts';
 
 const STREAM = { durable: true, arguments: { 'x-queue-type': 'stream' } };
+
+const MQTT_5 = { protocolVersion: 5, username: 'guest', password: 'guest' } as const;
 
 let gateway: Gateway;
 const connections: ChannelModel[] = [];
@@ -35,6 +39,7 @@ async function read(
   queue: string,
   offset: unknown,
   count: number,
+  more: object = {},
 ): Promise<ConsumeMessage[]> {
   await channel.prefetch(5);
   const messages: ConsumeMessage[] = [];
@@ -45,7 +50,7 @@ async function read(
       channel.ack(message);
       if (messages.length === count) resolve(messages);
     };
-    const options = { arguments: { 'x-stream-offset': offset } };
+    const options = { arguments: { 'x-stream-offset': offset, ...more } };
     channel.consume(queue, taken, options).catch(reject);
   });
 }
@@ -91,6 +96,58 @@ describe('a stream over AMQP', () => {
     await expect((await open()).assertQueue('transient', transient)).rejects.toThrow(
       "PRECONDITION_FAILED - invalid property 'non-durable' for queue 'transient'",
     );
+  });
+
+  test('goes on for a group where its acknowledgements stood when the process was killed', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'rosettamq-'));
+    const group = { 'x-stream-group': 'billing', 'x-stream-offset': 'first' };
+    try {
+      const killed = await startGatewayProcess(directory);
+      const before = await open(killed.port('amqp'));
+      await before.assertQueue('shared', STREAM);
+      await fill(before, 'shared', 50);
+      await read(before, 'shared', 'first', 30, group);
+      // Confirmed behind the acknowledgements: these are on the disk too.
+      await fill(before, 'shared', 1);
+      await fill(before, 'shared', 1);
+      await killed.kill();
+      const restarted = await startGatewayProcess(directory);
+      const rest = await read(await open(restarted.port('amqp')), 'shared', 'next', 10, group);
+      expect(rest[0]?.properties.headers?.['x-stream-offset']).toBe(30);
+      const stomp = await connect(restarted.port('stomp'));
+      stomp.send('CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0');
+      await stomp.readText('\0');
+      stomp.send(
+        'SUBSCRIBE\nid:0\ndestination:/amq/queue/shared\nack:client-individual\n' +
+          'prefetch-count:5\nx-stream-group:reports\nx-stream-offset:offset=51\n\n\0',
+      );
+      expect(await stomp.readText('m0\0')).toContain('x-stream-offset:51\n');
+      stomp.destroy();
+      await restarted.kill();
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }, 60_000);
+
+  test('is shared by MQTT clients as a group that goes on where the last one stopped', async () => {
+    const channel = await open();
+    await channel.assertQueue('lines', STREAM);
+    const taken: string[] = [];
+    for (const from of [0, 3]) {
+      const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${gateway.port('mqtt')}`, MQTT_5);
+      const third = new Promise<void>((resolve) => {
+        client.on('message', (_topic, payload) => {
+          taken.push(payload.toString());
+          if (taken.length === from + 3) resolve();
+        });
+      });
+      await client.subscribeAsync('$share/desk/$queue/lines', { qos: 1 });
+      if (from === 0) await fill(channel, 'lines', 3);
+      await third;
+      await client.endAsync();
+      await fill(channel, 'lines', 3);
+    }
+    expect(taken).toEqual(['m0', 'm1', 'm2', 'm0', 'm1', 'm2']);
   });
 
   test('outlives a kill, with its offsets', async () => {
