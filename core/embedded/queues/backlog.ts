@@ -10,7 +10,7 @@
  * way, and is forgotten by a restart.
  */
 import assert from 'node:assert/strict';
-import type { BindingSpec, ConsumeSpec } from '../../engine.ts';
+import type { ConsumeSpec } from '../../engine.ts';
 import type { Message } from '../../message.ts';
 import type { QueueLog } from '../../store.ts';
 import type { MemoryGauge } from '../memory-gauge.ts';
@@ -35,7 +35,6 @@ export interface BacklogParts {
   /** Entries that consumers with filters may pass over. */
   readonly passedMax: number;
   expiryOf(message: Message): number;
-  bindingsOf(message: Message): readonly BindingSpec[] | null;
 }
 
 export class Backlog {
@@ -206,19 +205,18 @@ export class Backlog {
   }
 
   #load(): void {
-    const { home, windowBytes, expiryOf, bindingsOf } = this.#parts;
+    const { home, windowBytes, expiryOf } = this.#parts;
     assert(this.#log !== null, 'what is stored is in a log');
     const back = this.#log.read(this.#loadedTo, BATCH_ENTRIES, windowBytes);
     for (const { position, message, lent } of back.messages) {
       const charge = ENTRY_BYTES + message.size;
       const attempts = lent ? 1 : 0;
-      const bindings = bindingsOf(message);
       const entry = new Entry(
         message,
         home,
         position,
         attempts,
-        bindings,
+        undefined,
         expiryOf(message),
         charge,
       );

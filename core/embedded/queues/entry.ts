@@ -14,6 +14,8 @@ export interface Home {
   readonly name: string;
   /** Receivers see how often a message was delivered before (RabbitMQ's `x-delivery-count`). */
   readonly showsDeliveries?: boolean;
+  /** Which bindings lead a message here, where deliveries say so. */
+  bindingsOf?(message: Message): readonly BindingSpec[] | null;
   settle(entry: Entry, outcome: Outcome): void;
 }
 
@@ -24,7 +26,8 @@ export class Entry implements Delivery {
   /** Its place in the queue's order; grows with each publish, kept when requeued. */
   readonly position: number;
   readonly attempts: number;
-  readonly bindings: readonly BindingSpec[] | null;
+  /** Undefined: not asked for yet; it came back from the log. */
+  #bindings: readonly BindingSpec[] | null | undefined;
   /**
    * The message's or the queue's time limit, whichever comes first, in ms since the epoch; 0: none.
    */
@@ -44,7 +47,7 @@ export class Entry implements Delivery {
     home: Home,
     position: number,
     attempts: number,
-    bindings: readonly BindingSpec[] | null,
+    bindings: readonly BindingSpec[] | null | undefined,
     expiresAt: number,
     charge: number,
   ) {
@@ -53,13 +56,24 @@ export class Entry implements Delivery {
     this.home = home;
     this.position = position;
     this.attempts = attempts;
-    this.bindings = bindings;
+    this.#bindings = bindings;
     this.expiresAt = expiresAt;
     this.charge = charge;
   }
 
   get queue(): string {
     return this.home.name;
+  }
+
+  /**
+   * Found out at delivery: when the first entries come back after a restart, bindings are still to
+   * come.
+   */
+  get bindings(): readonly BindingSpec[] | null {
+    if (this.#bindings === undefined) {
+      this.#bindings = this.home.bindingsOf?.(this.message) ?? null;
+    }
+    return this.#bindings;
   }
 
   settle(outcome: Outcome): void {
@@ -73,7 +87,7 @@ export class Entry implements Delivery {
       this.home,
       this.position,
       this.attempts + 1,
-      this.bindings,
+      this.#bindings,
       this.expiresAt,
       this.charge,
     );

@@ -13,6 +13,8 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 interface Connected {
   readonly client: MqttClient;
   readonly present: boolean;
+  /** Properties of the messages, in the order of arrival. */
+  readonly properties: unknown[];
   /** Bodies in the order of arrival; resolves when so many are there. */
   next(count: number): Promise<string[]>;
 }
@@ -23,9 +25,11 @@ function connect(gateway: Gateway, clientId: string): Promise<Connected> {
     ...{ properties: { sessionExpiryInterval: 1000 }, reconnectPeriod: 0 },
   });
   const bodies: string[] = [];
+  const properties: unknown[] = [];
   let wake = (): void => {};
-  client.on('message', (_topic, payload) => {
+  client.on('message', (_topic, payload, packet) => {
     bodies.push(String(payload));
+    properties.push(packet.properties);
     wake();
   });
   const next = async (count: number): Promise<string[]> => {
@@ -39,7 +43,7 @@ function connect(gateway: Gateway, clientId: string): Promise<Connected> {
   return new Promise((resolve, reject) => {
     client.once('error', reject);
     client.once('connect', (packet: IConnackPacket) => {
-      resolve({ client, present: packet.sessionPresent, next });
+      resolve({ client, present: packet.sessionPresent, properties, next });
     });
   });
 }
@@ -63,6 +67,27 @@ it('finds sessions, queued messages and last values again after a restart', asyn
   expect(await again.next(1)).toEqual(['v']);
   await again.client.publishAsync('t/b', '4', { qos: 1 });
   expect(await again.next(1)).toEqual(['4']);
+  await again.client.endAsync();
+  await after.stop();
+});
+
+it('names the subscription identifiers of what was queued before a restart', async () => {
+  const data = join(directory, 'identifiers');
+  const before = await startGateway({ store: 'lmdb', data_dir: data });
+  const first = await connect(before, 'c');
+  const properties = { subscriptionIdentifier: 53 };
+  await first.client.subscribeAsync('t/a', { qos: 1, properties });
+  await first.client.endAsync();
+  const sender = await connect(before, 's');
+  await sender.client.publishAsync('t/a', '1', { qos: 1 });
+  await sender.client.endAsync();
+  await before.stop();
+
+  const after = await startGateway({ store: 'lmdb', data_dir: data });
+  const again = await connect(after, 'c');
+  const [body] = await again.next(1);
+  expect(body).toBe('1');
+  expect(again.properties[0]).toMatchObject({ subscriptionIdentifier: 53 });
   await again.client.endAsync();
   await after.stop();
 });
