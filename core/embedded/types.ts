@@ -135,12 +135,12 @@ export interface Queue extends Destination {
   readonly unacknowledged: number;
   readonly consumers: number;
   readonly bytes: number;
+  /** Of a stream. */
+  readonly groups?: readonly StreamGroupView[];
   /** Throws `access-refused` where another consumes exclusively. */
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription;
   get(acknowledge: boolean, owner: Owner): Pulled | null;
   /** Somebody looked at it: its expiry starts anew. */
-  /** Of a stream. */
-  readonly groups?: readonly StreamGroupView[];
   touch(): void;
   purge(): number;
   /** Hands `owner` nothing more. Called for all its queues before any is told to `release`. */

@@ -253,6 +253,7 @@ export class VirtualHost {
   }
 
   #makeQueue(spec: QueueSpec): Queue {
+    const { store } = this.#context;
     const durable = spec.durable && !spec.exclusive;
     return this.#typeOf(spec).create(spec, {
       ...this.#context,
@@ -270,7 +271,6 @@ export class VirtualHost {
     const name = spec.arguments.get('x-queue-type') ?? 'classic';
     const type = typeof name === 'string' ? this.#context.queueTypes.find(name) : undefined;
     if (type !== undefined) return type;
-    const { store } = this.#context;
     const reason =
       typeof name === 'string'
         ? `"unsupported queue type '${name}'"`

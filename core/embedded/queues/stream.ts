@@ -19,14 +19,14 @@ import {
   type StreamGroupView,
 } from '../../engine.ts';
 import { BrokerError } from '../../errors.ts';
-import { Message, STREAM_OFFSET_HEADER } from '../../message.ts';
+import { Message, STREAM_GROUP_ARGUMENT, STREAM_OFFSET_HEADER } from '../../message.ts';
 import type { Owner } from '../owner.ts';
 import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } from '../types.ts';
 import { KNOWN_ARGUMENTS } from './arguments.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
 import { Member } from './member.ts';
-import { type StreamGroup, StreamGroups } from './stream-groups.ts';
 import { requireDurable } from './quorum.ts';
+import { type StreamGroup, StreamGroups } from './stream-groups.ts';
 import { MemoryStreamLog, type StreamLog } from './stream-log.ts';
 import { type StreamStart, streamStart } from './stream-offset.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -64,10 +64,10 @@ class StreamQueue implements Queue, Home {
   readonly #context: QueueContext;
   /** Set where messages are in memory only. */
   readonly #memoryLog: MemoryStreamLog | null;
-  readonly #groups: StreamGroups;
   readonly #log: StreamLog;
   readonly #retention: StreamRetention;
   readonly #readers = new Map<Member, StreamReader>();
+  readonly #groups: StreamGroups;
   /** The oldest position that is kept, and the oldest that is still in the log. */
   #first: number;
   #removed: number;
@@ -89,14 +89,14 @@ class StreamQueue implements Queue, Home {
     this.#first = this.#log.last + 1;
     for (const [position, bytes] of this.#log.sizes(0)) {
       this.#first = Math.min(this.#first, position);
+      this.#retention.added(position, bytes);
+    }
+    this.#removed = this.#first;
     this.#groups = new StreamGroups({
       table: context.table(`groups\0${context.vhost}\0${spec.name}`),
       flush: (done) => this.#log.flush(done),
       committed: () => this.#committed,
     });
-      this.#retention.added(position, bytes);
-    }
-    this.#removed = this.#first;
     this.#retain();
   }
 
@@ -113,11 +113,11 @@ class StreamQueue implements Queue, Home {
   }
 
   get consumers(): number {
-  get groups(): readonly StreamGroupView[] {
-    return this.#groups.views();
+    return [...this.#readers.keys()].filter((member) => !member.isCancelled).length;
   }
 
-    return [...this.#readers.keys()].filter((member) => !member.isCancelled).length;
+  get groups(): readonly StreamGroupView[] {
+    return this.#groups.views();
   }
 
   get bytes(): number {
@@ -152,16 +152,16 @@ class StreamQueue implements Queue, Home {
     }
     const start = streamStart(spec.arguments.get(STREAM_OFFSET_HEADER), this.#context.clock.now());
     if (start === null) {
-    const group = this.#join(spec, start);
       const reason = `failed consuming from ${this.#described}: invalid '${STREAM_OFFSET_HEADER}'`;
       throw new BrokerError('precondition-failed', reason);
     }
+    const group = this.#join(spec, start);
     const member = new Member(spec, consumer, owner, {
-        group?.leave(gone);
-        if (group !== null) this.#serveGroup(group);
       resumed: () => this.#serve(this.#readers.values()),
       cancelled: (gone) => {
         if (gone.idle) this.#readers.delete(gone);
+        group?.leave(gone);
+        if (group !== null) this.#serveGroup(group);
       },
     });
     group?.join(member);
@@ -186,12 +186,12 @@ class StreamQueue implements Queue, Home {
   /** Credit for the next one: the message stays where it is. Its reader's group is told. */
   settle(entry: Entry, outcome: Outcome): void {
     const { member, position } = entry;
-    const group = reader?.group ?? null;
-    if (outcome === Outcome.REQUEUE) group?.giveBack(position);
-    else group?.done(position);
     if (entry.state !== EntryState.LENT || member === null) return;
     this.#unlend(entry, member);
     const reader = this.#readers.get(member);
+    const group = reader?.group ?? null;
+    if (outcome === Outcome.REQUEUE) group?.giveBack(position);
+    else group?.done(position);
     if (member.isCancelled && member.idle) this.#readers.delete(member);
     member.giveCredit();
     if (group !== null) this.#serveGroup(group);
@@ -206,24 +206,24 @@ class StreamQueue implements Queue, Home {
     const groups = new Set<StreamGroup>();
     for (const [member, { group }] of [...this.#readers]) {
       if (member.owner !== owner) continue;
-        group?.giveBack(entry.position);
       this.#readers.delete(member);
       for (const entry of member.held()) {
-      group?.leave(member);
-      if (group !== null) groups.add(group);
         this.#unlend(entry, member);
-    for (const group of groups) this.#serveGroup(group);
+        group?.giveBack(entry.position);
         member.giveCredit();
       }
+      group?.leave(member);
+      if (group !== null) groups.add(group);
     }
+    for (const group of groups) this.#serveGroup(group);
   }
 
   close(deleting: boolean): void {
     if (this.#closed) return;
-    this.#groups.close(deleting);
     this.#closed = true;
     const readers = [...this.#readers.keys()];
     this.#readers.clear();
+    this.#groups.close(deleting);
     if (deleting || this.#memoryLog !== null) this.#log.drop();
     if (!deleting) return;
     for (const { consumer, isCancelled } of readers) {
@@ -233,6 +233,9 @@ class StreamQueue implements Queue, Home {
   }
 
   get #described(): string {
+    return `stream queue '${this.name}' in vhost '${this.#context.vhost}'`;
+  }
+
   /** The group that a consumer names; a new one begins where the consumer would. */
   #join(spec: ConsumeSpec, start: StreamStart): StreamGroup | null {
     const name = spec.arguments.get(STREAM_GROUP_ARGUMENT);
@@ -251,9 +254,6 @@ class StreamQueue implements Queue, Home {
       return refuse(`it has ${streamGroupsMax} groups, which is the limit`);
     }
     return this.#groups.add(name, this.#position(start));
-  }
-
-    return `stream queue '${this.name}' in vhost '${this.#context.vhost}'`;
   }
 
   /** Where a reader begins. */
@@ -292,13 +292,13 @@ class StreamQueue implements Queue, Home {
   #commit(position: number): void {
     if (position <= this.#committed) return;
     this.#committed = position;
+    if (this.#readers.size > 0) this.#serveSoon();
+  }
+
   /** Whoever reads for the group may go on, or takes over. */
   #serveGroup(group: StreamGroup): void {
     const reader = group.active === null ? undefined : this.#readers.get(group.active);
     if (reader !== undefined) this.#serve([reader]);
-  }
-
-    if (this.#readers.size > 0) this.#serveSoon();
   }
 
   /** One pass for all that one sync made safe. */
@@ -336,14 +336,14 @@ class StreamQueue implements Queue, Home {
     const { member, group } = reader;
     for (let left = this.#context.limits.dispatchBatchMax; reader.ready; left--) {
       if (left === 0) return true;
+      const logged = reader.take(this.#first, this.#committed);
+      if (logged === null) return false;
+      const { position } = logged;
       // What its consumer does not want it passes by; others read it all the same.
       if (!member.takes(logged.message)) {
         group?.passed(position);
         continue;
       }
-      const logged = reader.take(this.#first, this.#committed);
-      if (logged === null) return false;
-      const { position } = logged;
       const message = logged.message.streamed(position - 1);
       const attempts = group?.handed(position) ?? 0;
       const entry = new Entry(message, this, position, attempts, null, 0, 0);
