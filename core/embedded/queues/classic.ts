@@ -24,7 +24,7 @@ import type { Death, Message } from '../../message.ts';
 import { Dispatcher } from '../dispatch.ts';
 import type { Owner } from '../owner.ts';
 import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } from '../types.ts';
-import { KNOWN_ARGUMENTS, type QueueOptions, queueOptions } from './arguments.ts';
+import { ArgumentReader, KNOWN_ARGUMENTS, type QueueOptions, queueOptions } from './arguments.ts';
 import { Backlog } from './backlog.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
 import { Lease } from './lease.ts';
@@ -32,9 +32,28 @@ import { Member } from './member.ts';
 
 export const classic: QueueType = {
   name: 'classic',
-  accepts: KNOWN_ARGUMENTS,
+  // How it keeps its messages, and on which node, has only one answer here.
+  accepts: [
+    ...KNOWN_ARGUMENTS,
+    'x-queue-mode',
+    'x-queue-version',
+    'x-queue-master-locator',
+    'x-queue-leader-locator',
+  ],
+  check: (spec, vhost) => {
+    const reader = new ArgumentReader(spec, vhost);
+    const mode = reader.text('x-queue-mode') ?? 'default';
+    if (!QUEUE_MODES.includes(mode))
+      reader.fail('x-queue-mode', `"unsupported queue mode '${mode}'"`);
+    const version = reader.integer('x-queue-version', 0, Number.MAX_SAFE_INTEGER) ?? 1;
+    if (version !== 1 && version !== 2)
+      reader.fail('x-queue-version', `"unsupported queue version '${version}'"`);
+  },
   create: (spec, context) => new ClassicQueue(spec, context, 'classic'),
 };
+
+/** RabbitMQ's: both are the same queue here. */
+const QUEUE_MODES: readonly string[] = ['default', 'lazy'];
 
 /** A consumer that only pulls (`get`): its deliveries are held under it. */
 const PULLER: Consumer = { deliver: () => {}, cancelled: () => {} };
@@ -95,7 +114,6 @@ export class ClassicQueue implements Queue, Home {
       windowBytes: context.limits.queueWindowBytes,
       passedMax: context.limits.queuePassedMax,
       expiryOf: (message) => this.#expiryOf(message),
-      bindingsOf: (message) => (tracksBindings ? context.bindingsOf(message, this) : null),
     });
     this.#dispatcher = new Dispatcher(this.options.singleActive, () => this.#dispatch());
     this.#lease = new Lease({
@@ -143,6 +161,10 @@ export class ClassicQueue implements Queue, Home {
       this.#movedAt = now;
     }
     return now - this.#movedAt <= limits.consumerStallMs;
+  }
+
+  bindingsOf(message: Message): readonly BindingSpec[] | null {
+    return this.tracksBindings ? this.#context.bindingsOf(message, this) : null;
   }
 
   publish(
@@ -225,8 +247,7 @@ export class ClassicQueue implements Queue, Home {
     this.#moves++;
     const member = this.#unlend(entry);
     if (outcome === Outcome.REQUEUE) this.#requeue(entry);
-    else this.#gone(entry);
-    if (outcome === Outcome.REJECT) this.#deadLetter(entry.message, 'rejected');
+    else this.#gone(entry, outcome === Outcome.REJECT ? 'rejected' : null);
     if (member.isCancelled && member.idle) this.#members.delete(member);
     member.giveCredit();
     if (outcome === Outcome.REQUEUE) this.#dispatch();
@@ -425,9 +446,11 @@ export class ClassicQueue implements Queue, Home {
     return Taken.PENDING;
   }
 
-  #gone(entry: Entry): void {
+  /** What died is in its dead-letter queues before it leaves the log: a crash loses neither. */
+  #gone(entry: Entry, died: Death['reason'] | null = null): void {
     entry.state = EntryState.GONE;
     if (this.#closed) return;
+    if (died !== null) this.#deadLetter(entry.message, died);
     this.#ready.discharge(entry);
     if (entry.logged) this.#context.log?.remove(entry.position);
   }
@@ -437,8 +460,7 @@ export class ClassicQueue implements Queue, Home {
     if (this.#closed) return;
     const { deliveryLimit } = this.options;
     if (deliveryLimit !== -1 && entry.attempts >= deliveryLimit) {
-      this.#gone(entry);
-      this.#deadLetter(entry.message, 'delivery_limit');
+      this.#gone(entry, 'delivery_limit');
       return;
     }
     this.#ready.insert(entry.again());
@@ -466,9 +488,8 @@ export class ClassicQueue implements Queue, Home {
     ) {
       const entry = this.#ready.shiftLowest();
       if (entry === undefined) return;
-      this.#gone(entry);
       this.#context.counters.overflowed++;
-      this.#deadLetter(entry.message, 'maxlen');
+      this.#gone(entry, 'maxlen');
     }
   }
 
@@ -507,9 +528,8 @@ export class ClassicQueue implements Queue, Home {
   }
 
   #expired(entry: Entry): void {
-    this.#gone(entry);
     this.#context.counters.expired++;
-    this.#deadLetter(entry.message, 'expired');
+    this.#gone(entry, 'expired');
   }
 
   /**
