@@ -33,7 +33,7 @@ async function open(port = gateway.port('amqp')): Promise<ConfirmChannel> {
   return channel;
 }
 
-/** Resolves to the first `count` that a reader gets, each acknowledged. */
+/** Resolves to the first `count` that a reader gets, each acknowledged, and no others. */
 async function read(
   channel: ConfirmChannel,
   queue: string,
@@ -45,7 +45,7 @@ async function read(
   const messages: ConsumeMessage[] = [];
   return new Promise((resolve, reject) => {
     const taken = (message: ConsumeMessage | null): void => {
-      if (message === null) return;
+      if (message === null || messages.length === count) return;
       messages.push(message);
       channel.ack(message);
       if (messages.length === count) resolve(messages);
