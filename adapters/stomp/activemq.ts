@@ -5,7 +5,12 @@
  * queue. RabbitMQ's forms that ActiveMQ does not know (`/exchange/…`, `/amq/queue/…`, `/reply-
  * queue/…`) keep their meaning.
  */
-import { type Destination, parseDestination } from './destination.ts';
+import {
+  type Destination,
+  destinationOf,
+  parseDestination,
+  TOPIC_EXCHANGE,
+} from './destination.ts';
 import { StompError } from './errors.ts';
 
 /** A composite names a handful; more is an attempt at something else. */
@@ -37,6 +42,14 @@ export function parseActiveMq(text: string): Destination {
   });
   const [only] = parts;
   return parts.length === 1 && only !== undefined ? only : { kind: 'composite', parts };
+}
+
+/** A canonical address as ActiveMQ has it: names stand as they are, slashes and all. */
+export function activeMqDestination(exchange: string, routingKey: string): string {
+  if (exchange === '') return `/queue/${routingKey}`;
+  return exchange === TOPIC_EXCHANGE && routingKey !== ''
+    ? `/topic/${routingKey}`
+    : destinationOf(exchange, routingKey);
 }
 
 function typed(piece: string, fallback: string): [name: string, type: string] {

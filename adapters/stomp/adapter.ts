@@ -16,6 +16,7 @@ export const stomp: Adapter<StompOptions> = {
 
   start(context, options): Gate {
     const connections = new Set<StompConnection>();
+    const clientIds = new Set<string>();
     return {
       accept(transport, peer, listener) {
         const connection = new StompConnection(
@@ -24,6 +25,7 @@ export const stomp: Adapter<StompOptions> = {
           dialectOf(listener.dialect, options.dialect),
           transport,
           peer,
+          clientIds,
           (ended) => connections.delete(ended),
         );
         connections.add(connection);

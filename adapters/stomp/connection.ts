@@ -21,7 +21,7 @@ import { StompError as Refusal, type StompError, stompError } from './errors.ts'
 import type { Frame } from './frame.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { Link } from './link.ts';
-import { type Login, readLogin, vhostOf } from './login.ts';
+import { type Login, NO_LOGIN, readLogin, vhostOf } from './login.ts';
 import * as names from './names.ts';
 import type { StompOptions } from './options.ts';
 import { Publishing } from './publishing.ts';
@@ -35,6 +35,9 @@ type State = (typeof State)[keyof typeof State];
 
 /** Whoever is not logged in has nothing to say at length. */
 const BODY_BYTES_BEFORE_LOGIN_MAX = 1024;
+
+/** The brokers whose behaviour a dialect is, for clients that look (STOMP 1.2, CONNECTED: server). */
+const SPOKEN = { rabbitmq: 'RabbitMQ/3.10.8', activemq: 'ActiveMQ/5.17.2' } as const;
 
 /** How long unconfirmed messages may delay a client's good-bye, or ours. */
 const DRAIN_MAX_MS = 5000;
@@ -58,6 +61,9 @@ export class StompConnection implements Connection {
   readonly #heartbeat: Heartbeat;
   readonly #name: string;
   readonly #ended: (connection: StompConnection) => void;
+  readonly #clientIds: Set<string>;
+  /** Its own among them. */
+  #clientId: string | null = null;
   #state: State = State.CONNECTING;
   #version: Version = 0;
   #parts: Parts | null = null;
@@ -73,6 +79,7 @@ export class StompConnection implements Connection {
     dialect: Dialect,
     transport: Transport,
     peer: Peer,
+    clientIds: Set<string>,
     ended: (connection: StompConnection) => void,
   ) {
     this.#context = context;
@@ -80,6 +87,7 @@ export class StompConnection implements Connection {
     this.#dialect = dialect;
     this.#transport = transport;
     this.#peer = peer;
+    this.#clientIds = clientIds;
     this.#ended = ended;
     this.#log = context.log.child({ protocol: 'stomp', peer: peer.address });
     this.#counters = context.meter.protocol('stomp');
@@ -146,9 +154,12 @@ export class StompConnection implements Connection {
         this.#onConnect(frame);
         return;
       }
-      throw COMMANDS.has(frame.command)
-        ? new Refusal('Illegal command', 'You must log in using CONNECT first\n')
-        : badCommand(frame.command);
+      if (!COMMANDS.has(frame.command)) throw badCommand(frame.command);
+      if (!this.#options.implicitConnect) {
+        throw new Refusal('Illegal command', 'You must log in using CONNECT first\n');
+      }
+      this.#onImplicitConnect(frame);
+      return;
     }
     const receipt = frame.get(names.RECEIPT);
     this.#receipt = receipt ?? null;
@@ -190,6 +201,18 @@ export class StompConnection implements Connection {
 
   #onConnect(frame: Frame): void {
     const login = readLogin(frame);
+    const asked = frame.get(names.REQUEST_ID) ?? frame.get(names.RECEIPT);
+    this.#login(login, () => this.#connected(login, asked));
+  }
+
+  /** The default user in version 1.0, as RabbitMQ has it: no CONNECTED, and the frame is done. */
+  #onImplicitConnect(frame: Frame): void {
+    frame.version = 0;
+    frame.escaped = false;
+    this.#login(NO_LOGIN, () => this.#onFrame(frame));
+  }
+
+  #login(login: Login, done: () => void): void {
     this.#version = login.version;
     this.#decoder.version = login.version;
     const { authenticator } = this.#context;
@@ -207,17 +230,18 @@ export class StompConnection implements Connection {
         if (typeof principal === 'string') {
           throw this.#refused(`Access refused for user '${user}'\n`);
         }
-        this.#open(login, principal);
+        this.#open(login, principal, done);
       },
     );
   }
 
-  #open(login: Login, principal: Principal): void {
+  #open(login: Login, principal: Principal, done: () => void): void {
     const { engine } = this.#context;
     const vhost = vhostOf(login.host, engine.admin.vhosts(), this.#options.vhost);
     const denied = (): StompError =>
       this.#refused(`Virtual host '${vhost ?? login.host}' access denied\n`);
     if (vhost === null) throw denied();
+    this.#claim(vhost, login.clientId);
     const open = (): Eventually<Session> => {
       try {
         const opening = engine.open(vhost, principal, this.#peer);
@@ -226,7 +250,19 @@ export class StompConnection implements Connection {
         throw error instanceof BrokerError ? denied() : error;
       }
     };
-    this.#run(open, (session) => this.#opened(login, session));
+    this.#run(open, (session) => {
+      this.#opened(login, session);
+      done();
+    });
+  }
+
+  /** ActiveMQ knows one client by one id: a second would share its durable subscriptions. */
+  #claim(vhost: string, id: string | undefined): void {
+    if (id === undefined || this.#dialect !== 'activemq') return;
+    const key = `${vhost}\0${id}`;
+    if (this.#clientIds.has(key)) throw this.#refused(`Client: ${id} already connected\n`);
+    this.#clientIds.add(key);
+    this.#clientId = key;
   }
 
   /** A session that was opened for a client that has gone meanwhile is closed again. */
@@ -245,19 +281,24 @@ export class StompConnection implements Connection {
     this.#state = State.OPEN;
     this.#decoder.bodyBytesMax = this.#context.limits.messageBytesMax;
     this.#transport.authenticated();
-    const { product } = this.#context;
-    writeFrame(
-      this.#transport,
-      'CONNECTED',
-      [
-        ['server', `${product.name.replaceAll(' ', '')}/${product.version}`],
-        ['session', this.#name],
-        ['heart-beat', `${login.wantsMs},${login.sendsMs}`],
-        ['version', VERSIONS[login.version]],
-      ],
-      0,
-    );
     this.#beat(login);
+  }
+
+  #connected(login: Login, asked: string | undefined): void {
+    const { product } = this.#context;
+    const activemq = this.#dialect === 'activemq';
+    const own = `${product.name.replaceAll(' ', '')}/${product.version}`;
+    const headers: [string, string][] = [
+      ['server', `${SPOKEN[this.#dialect]} (${own})`],
+      ['session', activemq ? (login.clientId ?? this.#name) : this.#name],
+      ['heart-beat', `${login.wantsMs},${login.sendsMs}`],
+      ['version', VERSIONS[login.version]],
+    ];
+    // ActiveMQ answers both to a `request-id` and to a `receipt`.
+    if (activemq && asked !== undefined) {
+      headers.push(['response-id', asked], ['receipt-id', asked]);
+    }
+    writeFrame(this.#transport, 'CONNECTED', headers, 0);
   }
 
   #link(login: Login, session: Session): Link {
@@ -387,6 +428,7 @@ export class StompConnection implements Connection {
   #close(): void {
     if (this.#state === State.CLOSED) return;
     this.#state = State.CLOSED;
+    if (this.#clientId !== null) this.#clientIds.delete(this.#clientId);
     this.#heartbeat.stop();
     const parts = this.#parts;
     this.#parts = null;

@@ -82,6 +82,7 @@ export class Consuming implements SubscriptionEvents {
       slashes: false,
       exchange: '',
       routingKey: queue,
+      alone: true,
     });
     this.#attach(subscription, queue, PLAIN_SETTINGS, () => {
       done();
@@ -182,7 +183,7 @@ export class Consuming implements SubscriptionEvents {
     const link = this.#link;
     const id = frame.get(names.ID);
     if (id === undefined && link.version > 0) throw missingHeader('SUBSCRIBE', 'id');
-    if (id?.startsWith(TEMPORARY_PREFIX)) {
+    if (link.dialect === 'rabbitmq' && id?.startsWith(TEMPORARY_PREFIX)) {
       throw new StompError('Invalid id', `SUBSCRIBE 'id' may not start with ${TEMPORARY_PREFIX}\n`);
     }
     const tag = id === undefined ? `Q_${text}` : `T_${id}`;
@@ -377,15 +378,21 @@ function ackMode(frame: Frame): AckMode {
 }
 
 /** The address whose messages are shown under the destination as it was subscribed to. */
-function shownAs(destination: Destination): { exchange: string; routingKey: string } {
+function shownAs(
+  destination: Destination,
+): Pick<SubscriptionSpec, 'exchange' | 'routingKey' | 'alone'> {
   switch (destination.kind) {
     case 'queue':
     case 'existing':
-      return { exchange: '', routingKey: destination.name };
+      return { exchange: '', routingKey: destination.name, alone: false };
     case 'topic':
-      return { exchange: TOPIC_EXCHANGE, routingKey: destination.key };
+      return { exchange: TOPIC_EXCHANGE, routingKey: destination.key, alone: false };
+    case 'virtual':
+    case 'temporary-queue':
+    case 'temporary-topic':
+      return { exchange: '', routingKey: '', alone: true };
     default:
-      return { exchange: '', routingKey: '' };
+      return { exchange: '', routingKey: '', alone: false };
   }
 }
 

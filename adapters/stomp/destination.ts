@@ -9,6 +9,7 @@
  *   /topic/KEY         amq.topic; slashes within the key stand for dots
  *   /exchange/X[/KEY]  any exchange
  *   /temp-queue/NAME   private to the connection
+ *   NAME               /queue/NAME
  */
 import type { AddressForm } from '../../core/explain.ts';
 import type { Address } from '../../core/message.ts';
@@ -37,11 +38,16 @@ const PREFIXES = ['/temp-queue', '/exchange', '/topic', '/amq/queue', '/queue', 
 
 /** A frame without a destination. */
 export function missingDestination(command: string): StompError {
-  return new StompError('Missing destination', `${command} must include a 'destination' header\n`);
+  return new StompError(
+    'Missing destination',
+    `"${command}" must include a 'destination' header\n`,
+  );
 }
 
 /** Reads a destination of RabbitMQ's. Throws StompError. */
 export function parseDestination(text: string): Destination {
+  if (text === '') throw new StompError('Invalid destination', 'Destination cannot be blank\n');
+  if (!text.includes('/')) return { kind: 'queue', name: decodePart(text) };
   for (const prefix of PREFIXES) {
     if (text !== prefix && !text.startsWith(`${prefix}/`)) continue;
     return parseContent(prefix, text.slice(prefix.length));
@@ -56,7 +62,7 @@ function parseContent(prefix: string, content: string): Destination {
   const rest = content.slice(1);
   const parts = rest.split('/').map(decodePart);
   const [first = '', second] = parts;
-  const type = prefix.slice(1).replace('/', '-');
+  const type = prefix.slice(1).replace('/', '').replace('-', '_');
   if (rest === '') throw invalid(content, type);
   switch (prefix) {
     case '/reply-queue':
@@ -125,6 +131,7 @@ export const stompAddresses: AddressForm = {
   describe: ({ exchange, routingKey }) =>
     exchange === '' && routingKey === '' ? null : destinationOf(exchange, routingKey),
   parse: (text) => {
+    if (!text.startsWith('/')) return null;
     try {
       const { kind } = parseDestination(text);
       return kind === 'temporary-queue' ? null : replyAddress(text);

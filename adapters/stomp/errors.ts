@@ -40,10 +40,10 @@ export function stompError(error: unknown): StompError {
 
 /** A required header that is not there. */
 export function missingHeader(command: string, name: string): StompError {
-  return new StompError('Missing header', `${command} must include the "${name}" header\n`);
+  return new StompError('Missing header', `"${command}" must include the "${name}" header\n`);
 }
 
 /** A header whose value cannot be meant. */
 export function invalidHeader(command: string, name: string): StompError {
-  return new StompError('Invalid header', `${command} must include a valid "${name}" header\n`);
+  return new StompError('Invalid header', `"${command}" must include a valid "${name}" header\n`);
 }

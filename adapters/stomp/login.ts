@@ -16,6 +16,17 @@ export interface Login {
   readonly wantsMs: number;
 }
 
+/** What a client asks for that sends no CONNECT. */
+export const NO_LOGIN: Login = {
+  version: 0,
+  user: undefined,
+  passcode: '',
+  host: undefined,
+  clientId: undefined,
+  sendsMs: 0,
+  wantsMs: 0,
+};
+
 /** Shorter intervals are lengthened: one beat is a packet for the network and a turn for us. */
 const HEART_BEAT_MIN_MS = 100;
 const HEART_BEAT_MAX_MS = 2 ** 31 - 1;

@@ -22,6 +22,7 @@ export const PREFETCH_COUNT = headerName('prefetch-count');
 export const PRIORITY = headerName('priority');
 export const RECEIPT = headerName('receipt');
 export const REPLY_TO = headerName('reply-to');
+export const REQUEST_ID = headerName('request-id');
 export const REQUEUE = headerName('requeue');
 export const RETAIN = headerName('retain');
 export const SELECTOR = headerName('selector');

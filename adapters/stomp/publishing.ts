@@ -407,7 +407,7 @@ function transactionName(frame: Frame): string {
   if (name !== undefined) return name;
   throw new StompError(
     'Missing transaction',
-    `${frame.command} must include a 'transaction' header\n`,
+    `"${frame.command}" must include a 'transaction' header\n`,
   );
 }
 

@@ -37,6 +37,7 @@ export function sourceOf(
 ): Eventually<Source> {
   switch (destination.kind) {
     case 'queue':
+      if (durableName(link, frame) !== null) throw durableQueue();
       return queueSource(frame, destination.name, null);
     case 'virtual':
       return queueSource(frame, destination.queue, {
@@ -98,6 +99,13 @@ export function saysDurable(frame: Frame): boolean {
     throw new StompError('Missing Header', "Header 'id' is required for durable subscriptions");
   }
   return durable;
+}
+
+function durableQueue(): StompError {
+  return new StompError(
+    'Invalid Subscription',
+    'Invalid Subscription: cannot durably subscribe to a Queue destination!\n',
+  );
 }
 
 function queueSource(frame: Frame, name: string, binding: Address | null): Source {

@@ -7,7 +7,7 @@ import type { Consumer, Delivery, Subscription as Engine } from '../../core/engi
 import type { BrokerError } from '../../core/errors.ts';
 import type { Message } from '../../core/message.ts';
 import type { Selector } from '../../core/selector.ts';
-import { destinationOf } from './destination.ts';
+import { shown } from './dialect.ts';
 import type { MessageParts } from './encoder.ts';
 import type { Link } from './link.ts';
 import { escapeText } from './text.ts';
@@ -34,6 +34,8 @@ export interface SubscriptionSpec {
   /** Messages that came to this address are shown under `destination` itself. */
   readonly exchange: string;
   readonly routingKey: string;
+  /** …and so is whatever else it reads, from a queue that has no other destination. */
+  readonly alone: boolean;
 }
 
 const FIRST = Buffer.from('redelivered:false\n');
@@ -106,13 +108,17 @@ export class Subscription implements Consumer {
   #write(exchange: string, routingKey: string): MessageParts {
     const { spec } = this;
     const { version, dialect } = this.#link;
+    // A name without a prefix is seen with it.
     const here = exchange === spec.exchange && routingKey === spec.routingKey;
-    const destination = here ? spec.destination : destinationOf(exchange, routingKey, spec.slashes);
+    const asked = spec.alone || (here && spec.destination.startsWith('/'));
+    const destination = asked
+      ? spec.destination
+      : shown(dialect, exchange, routingKey, spec.slashes);
     const id = `${escapeText(spec.tag, version)}@@${this.#link.name}@@${spec.number}.`;
     const subscription =
       spec.id === undefined ? '' : `subscription:${escapeText(spec.id, version)}\n`;
-    const shown = escapeText(destination, version);
-    const head = `MESSAGE\n${subscription}destination:${shown}\nmessage-id:${id}`;
+    const from = escapeText(destination, version);
+    const head = `MESSAGE\n${subscription}destination:${from}\nmessage-id:${id}`;
     // RabbitMQ always says whether, ActiveMQ only that.
     const first = dialect === 'rabbitmq' ? FIRST : NOTHING;
     const ack = version === 2 && spec.mode !== 'auto' ? Buffer.from(`ack:${id}`) : null;

@@ -55,6 +55,44 @@ describe("ActiveMQ's dialect", () => {
     expect(() => createBroker().dial(false, 'openwire')).toThrow('dialect');
   });
 
+  test('CONNECTED answers a request-id, and names the client', () => {
+    const client = BROKER().dial();
+    const login = { login: 'guest', passcode: 'guest', 'accept-version': '1.2' };
+    client.send('CONNECT', { ...login, 'client-id': 'me', 'request-id': '7' });
+    expect(client.frame().headers).toMatchObject({
+      session: 'me',
+      'response-id': '7',
+      'receipt-id': '7',
+    });
+  });
+
+  test('a client-id is one connection at a time', () => {
+    const broker = BROKER();
+    const first = broker.connect('1.2', { 'client-id': 'me' });
+    expect(() => broker.connect('1.2', { 'client-id': 'me' })).toThrow('already connected');
+    first.send('DISCONNECT');
+    broker.connect('1.2', { 'client-id': 'me' });
+  });
+
+  test('names stand as they are, and are shown with their prefix', () => {
+    const client = BROKER().connect();
+    client.send('SUBSCRIBE', { destination: 'plain', id: '1' });
+    client.send('SUBSCRIBE', { destination: '/topic/>', id: '2' });
+    client.send('SEND', { destination: '/queue/plain' });
+    client.send('SEND', { destination: '/topic/a/b%2F' });
+    expect(client.frames().map(({ headers }) => headers['destination'])).toEqual([
+      '/queue/plain',
+      '/topic/a/b%2F',
+    ]);
+  });
+
+  test('a queue is not subscribed to durably', () => {
+    const client = BROKER().connect('1.2', { 'client-id': 'me' });
+    const named = { 'activemq.subscriptionName': 's' };
+    client.send('SUBSCRIBE', { destination: '/queue/a', id: '1', ...named });
+    expect(client.frame().headers['message']).toBe('Invalid Subscription');
+  });
+
   test('a composite is sent to, and read from, each of its parts, with one receipt', () => {
     const client = BROKER().connect();
     client.send('SUBSCRIBE', { destination: '/queue/a,/topic/t', id: '1' });

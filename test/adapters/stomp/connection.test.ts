@@ -15,7 +15,7 @@ describe('connecting', () => {
     expect(connected.headers).toMatchObject({
       version: '1.2',
       'heart-beat': '0,0',
-      server: 'RosettaMQ/0.0.0',
+      server: 'RabbitMQ/3.10.8 (RosettaMQ/0.0.0)',
     });
     expect(connected.headers['session']).toMatch(/^session-/);
     expect(client.transport.loggedIn).toBe(true);
@@ -126,9 +126,33 @@ describe('connecting', () => {
     expect(client.ended).toBe(true);
   });
 
+  test('a destination without slashes is a queue; an empty one is none', () => {
+    const client = createBroker().connect();
+    client.send('SUBSCRIBE', { destination: '/queue/plain', id: '1' });
+    client.send('SEND', { destination: 'plain' }, 'x');
+    expect(client.frame()).toMatchObject({ headers: { destination: '/queue/plain' }, body: 'x' });
+    client.send('SEND', { destination: '' });
+    expect(client.frame()).toMatchObject({
+      headers: { message: 'Invalid destination' },
+      body: 'Destination cannot be blank\n',
+    });
+  });
+
+  test('CONNECT may be left out where the configuration says so', () => {
+    const client = createBroker({ defaultUser: 'alice', implicitConnect: true }).dial();
+    client.send('SUBSCRIBE', { destination: '/queue/a' });
+    client.send('SEND', { destination: '/queue/a', 'user-id': 'alice', note: 'a\\nb' }, 'x');
+    const message = client.frame();
+    expect(message.lines.slice(0, 1)).toEqual(['destination:/queue/a']);
+    expect(message.lines).toContain('note:a\\nb');
+    const unknown = createBroker({ defaultUser: 'alice', implicitConnect: true }).dial();
+    unknown.raw('GET / HTTP/1.1\n\n\0');
+    expect(unknown.frame().headers['message']).toBe('Bad command');
+  });
+
   test('names the offending receipt in ERROR, and reads nothing afterwards', () => {
     const client = createBroker().connect();
-    client.send('SEND', { destination: 'nowhere', receipt: 'r:1'.replace(':', '\\c') });
+    client.send('SEND', { destination: '/nowhere', receipt: 'r:1'.replace(':', '\\c') });
     expect(client.frame().headers['receipt-id']).toBe('r:1');
     client.send('SEND', { destination: '/queue/a', receipt: 'r2' });
     expect(client.frames()).toEqual([]);
