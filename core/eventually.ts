@@ -5,6 +5,16 @@ export function isPending<T>(eventual: Eventually<T>): eventual is Promise<T> {
   return eventual instanceof Promise;
 }
 
+/** All answers, in the order of their questions: at once where all are there. */
+export function allOf<T>(eventuals: readonly Eventually<T>[]): Eventually<readonly T[]> {
+  const answers: T[] = [];
+  for (const eventual of eventuals) {
+    if (isPending(eventual)) return Promise.all(eventuals);
+    answers.push(eventual);
+  }
+  return answers;
+}
+
 /**
  * Goes on with an answer: at once where it is there, later where it is a promise. `call` may throw
  * what a promise would reject with; `failed` gets both.

@@ -107,6 +107,8 @@ export const DEFAULT_LIMITS = {
   xmppResumeSecondsMax: 300,
   /** Addresses that one XMPP session shows its presence to directly. */
   xmppDirectedPresenceMax: 1000,
+  /** Messages that wait for the people of another server, and those that it refused. */
+  xmppLinkMessagesMax: 100_000,
   /** Chat rooms. */
   xmppRoomsMax: 10_000,
   /** Occupants of one chat room. */
@@ -123,6 +125,8 @@ export const DEFAULT_LIMITS = {
   xmppArchiveBytesMax: 4 * 1024 * 1024,
   /** All XMPP archives together, which are in memory, in bytes; the oldest messages go. */
   xmppArchivesBytesMax: 128 * 1024 * 1024,
+  /** Accounts that clients of one address may register over XMPP in an hour. */
+  xmppRegistrationsMax: 10,
   /** Addresses that one XMPP user blocks. */
   xmppBlockedMax: 1000,
   /** Personal nodes (XEP-0163) of one XMPP user. */

@@ -22,28 +22,27 @@ import {
   namespaceOf,
 } from './element.ts';
 import type { Host } from './host.ts';
+import { Intake } from './intake.ts';
 import { escapeLocal, foldDomain, foldResource, type Jid, makeJid } from './jid.ts';
 import { NS } from './namespaces.ts';
 import { quietly } from './quietly.ts';
 import { Sasl, type SaslFailure } from './sasl.ts';
 import { ClientSession, failed, type Link } from './session.ts';
 import { conditionOf, errorReply, resultReply } from './stanza-error.ts';
-import { type StreamCondition, XmlStream } from './stream.ts';
+import type { StreamCondition, XmlStream } from './stream.ts';
 import { type Wire, wireOf } from './wire.ts';
 
 const State = { OPENING: 0, LOGIN: 1, BINDING: 2, BOUND: 3 } as const;
 type State = (typeof State)[keyof typeof State];
 
 const LOGIN_ATTEMPTS_MAX = 5;
-/** The client closed the stream. */
-const END = Symbol('end');
 
 export class ClientConnection implements Connection, Link {
   readonly #host: Host;
   readonly #transport: Transport;
   readonly #peer: Peer;
   readonly #log: Log;
-  readonly #stream: XmlStream;
+  readonly #intake: Intake;
   readonly #sasl: Sasl;
   readonly #forget: () => void;
   #state: State = State.OPENING;
@@ -53,9 +52,6 @@ export class ClientConnection implements Connection, Link {
   #jid: Jid | null = null;
   #session: ClientSession | null = null;
   #attempts = 0;
-  #holds = 0;
-  /** What came while an answer was awaited; bounded by the transport, which is held. */
-  #waiting: (Element | typeof END)[] = [];
 
   constructor(host: Host, transport: Transport, peer: Peer, forget: () => void) {
     this.#host = host;
@@ -64,19 +60,12 @@ export class ClientConnection implements Connection, Link {
     this.#forget = forget;
     this.#log = host.context.log.child({ protocol: 'xmpp', peer: peer.address });
     const { context } = host;
-    this.#stream = new XmlStream(
-      transport,
-      {
-        opened: (header) => this.#opened(header),
-        element: (node) => this.#take(node),
-        finished: () => this.#take(END),
-        failed: (condition, reason) => this.#failed(condition, reason),
-      },
-      NS.CLIENT,
-      host.domains.host,
-      host.limits,
-      () => randomName(context.random),
-    );
+    this.#intake = new Intake(host, transport, NS.CLIENT, {
+      opened: (header) => this.#opened(header),
+      element: (node) => this.#element(node),
+      finished: () => this.#left(true),
+      failed: (condition, reason) => this.#failed(condition, reason),
+    });
     this.#sasl = new Sasl(
       {
         authenticator: context.authenticator,
@@ -98,6 +87,10 @@ export class ClientConnection implements Connection, Link {
 
   get congested(): boolean {
     return this.#transport.congested;
+  }
+
+  get #stream(): XmlStream {
+    return this.#intake.stream;
   }
 
   receive(chunk: Buffer): void {
@@ -122,18 +115,11 @@ export class ClientConnection implements Connection, Link {
   }
 
   hold(): void {
-    this.#holds++;
-    this.#transport.hold();
+    this.#intake.hold();
   }
 
   release(): void {
-    this.#holds--;
-    this.#transport.release();
-    while (this.#holds === 0) {
-      const next = this.#waiting.shift();
-      if (next === undefined) break;
-      this.#stream.guard(() => this.#take(next));
-    }
+    this.#intake.release();
   }
 
   end(condition: StreamCondition, reason: string): void {
@@ -203,14 +189,6 @@ export class ClientConnection implements Connection, Link {
       if (bindings.length > 0) features.push(channelBindings(bindings));
     }
     return features;
-  }
-
-  #take(next: Element | typeof END): void {
-    if (this.#holds > 0) this.#waiting.push(next);
-    else if (next === END) {
-      this.#stream.close();
-      this.#left(true);
-    } else if (!this.#stream.ended) this.#element(next);
   }
 
   #element(node: Element): void {
@@ -422,7 +400,7 @@ export class ClientConnection implements Connection, Link {
   #left(inOrder: boolean): void {
     const session = this.#session;
     this.#session = null;
-    this.#waiting = [];
+    this.#intake.clear();
     session?.detach(this, inOrder);
   }
 

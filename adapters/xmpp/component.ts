@@ -4,40 +4,30 @@
  */
 import { createHash } from 'node:crypto';
 import { SYSTEM } from '../../core/auth.ts';
-import type { Peer, Session, Subscription } from '../../core/engine.ts';
+import type { Peer, Session } from '../../core/engine.ts';
 import { reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import type { Log } from '../../core/log.ts';
-import type { Message } from '../../core/message.ts';
-import { randomName } from '../../core/random.ts';
 import type { Connection, Transport } from '../adapter.ts';
+import { Component } from './component-entity.ts';
 import { type Element, element, is, localName, namespaceOf } from './element.ts';
-import type { Entity } from './entity.ts';
 import type { Host } from './host.ts';
-import { foldDomain, type Jid, makeJid, parseJid } from './jid.ts';
+import { Intake } from './intake.ts';
+import { foldDomain, parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
 import type { ComponentOptions } from './options.ts';
-import { Outbox, type OutboxOwner } from './outbox.ts';
-import { quietly } from './quietly.ts';
-import { type Condition, errorReply, isAnswerable } from './stanza-error.ts';
-import { type StreamCondition, XmlStream } from './stream.ts';
-import { type Receipt, type Wire, wireOf } from './wire.ts';
-
-/** The component closed the stream. */
-const END = Symbol('end');
+import type { StreamCondition, XmlStream } from './stream.ts';
 
 export class ComponentConnection implements Connection {
   readonly #host: Host;
   readonly #transport: Transport;
   readonly #peer: Peer;
   readonly #log: Log;
-  readonly #stream: XmlStream;
+  readonly #intake: Intake;
   readonly #forget: () => void;
   #options: ComponentOptions | null = null;
   #streamId = '';
   #component: Component | null = null;
-  #holds = 0;
-  #waiting: (Element | typeof END)[] = [];
 
   constructor(host: Host, transport: Transport, peer: Peer, forget: () => void) {
     this.#host = host;
@@ -45,19 +35,16 @@ export class ComponentConnection implements Connection {
     this.#peer = peer;
     this.#forget = forget;
     this.#log = host.context.log.child({ protocol: 'xmpp-component', peer: peer.address });
-    this.#stream = new XmlStream(
-      transport,
-      {
-        opened: (header) => this.#opened(header),
-        element: (node) => this.#take(node),
-        finished: () => this.#take(END),
-        failed: (condition, reason) => this.#failed(condition, reason),
-      },
-      NS.COMPONENT,
-      host.domains.host,
-      host.limits,
-      () => randomName(host.context.random),
-    );
+    this.#intake = new Intake(host, transport, NS.COMPONENT, {
+      opened: (header) => this.#opened(header),
+      element: (node) => this.#element(node),
+      finished: () => this.#left(),
+      failed: (condition, reason) => this.#failed(condition, reason),
+    });
+  }
+
+  get #stream(): XmlStream {
+    return this.#intake.stream;
   }
 
   receive(chunk: Buffer): void {
@@ -92,14 +79,9 @@ export class ComponentConnection implements Connection {
     });
   }
 
-  #take(next: Element | typeof END): void {
-    if (this.#holds > 0) this.#waiting.push(next);
-    else if (next === END) {
-      this.#stream.close();
-      this.#left();
-    } else if (this.#stream.ended) return;
-    else if (this.#component === null) this.#handshake(next);
-    else this.#stanza(this.#component, next);
+  #element(node: Element): void {
+    if (this.#component === null) this.#handshake(node);
+    else this.#stanza(this.#component, node);
   }
 
   #handshake(node: Element): void {
@@ -120,12 +102,12 @@ export class ComponentConnection implements Connection {
       this.#stream.fail('conflict', `${options.domain} is connected already`);
       return;
     }
-    this.#hold();
+    this.#intake.hold();
     after(
       () => this.#host.context.engine.open(this.#host.options.vhost, SYSTEM, this.#peer),
       (session) => {
         this.#welcome(options, session);
-        this.#release();
+        this.#intake.release();
       },
       (error) => this.#stream.fail('internal-server-error', reasonOf(error)),
     );
@@ -134,9 +116,7 @@ export class ComponentConnection implements Connection {
   #welcome(options: ComponentOptions, session: Session): void {
     const component = new Component(this.#host, options.domain, session, {
       transport: this.#transport,
-      stream: this.#stream,
-      hold: () => this.#hold(),
-      release: () => this.#release(),
+      intake: this.#intake,
     });
     this.#component = component;
     this.#host.components.set(options.domain, component);
@@ -163,29 +143,15 @@ export class ComponentConnection implements Connection {
     }
     node.attrs.from = from.full;
     node.attrs.to = to.full;
+    if (component.heard(node)) return;
     if (name === 'iq') this.#host.router.iq(component, node, to, false);
     else this.#host.router.route(component, node, to);
-  }
-
-  #hold(): void {
-    this.#holds++;
-    this.#transport.hold();
-  }
-
-  #release(): void {
-    this.#holds--;
-    this.#transport.release();
-    while (this.#holds === 0) {
-      const next = this.#waiting.shift();
-      if (next === undefined) break;
-      this.#stream.guard(() => this.#take(next));
-    }
   }
 
   #left(): void {
     const component = this.#component;
     this.#component = null;
-    this.#waiting = [];
+    this.#intake.clear();
     if (component === null) return;
     this.#host.components.delete(component.jid.domain);
     for (const service of this.#host.services.values()) service.left(component);
@@ -198,68 +164,5 @@ export class ComponentConnection implements Connection {
       this.#log.info({ reason: `${condition}: ${reason}` }, 'stream ended');
     }
     this.#left();
-  }
-}
-
-interface ComponentLink {
-  readonly transport: Transport;
-  readonly stream: XmlStream;
-  hold(): void;
-  release(): void;
-}
-
-/** The component as an entity; the addresses of its domain all lead here. */
-class Component implements Entity, OutboxOwner {
-  readonly jid: Jid;
-  readonly engine: Session;
-  readonly subscriptions = new Set<Subscription>();
-  readonly #outbox: Outbox;
-  readonly #link: ComponentLink;
-  readonly #log: Log;
-
-  constructor(host: Host, domain: string, engine: Session, link: ComponentLink) {
-    this.jid = makeJid('', domain, '');
-    this.engine = engine;
-    this.#link = link;
-    this.#log = host.log;
-    this.#outbox = new Outbox(this, engine, host.counters);
-  }
-
-  get congested(): boolean {
-    return this.#link.transport.congested;
-  }
-
-  send(wire: Wire, receipt: Receipt | null): void {
-    if (this.#link.stream.ended) {
-      receipt?.lost();
-      return;
-    }
-    this.#link.stream.write(wire);
-    receipt?.acknowledged();
-  }
-
-  publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): boolean {
-    return this.#outbox.publish(message, stanza, 0, mandatory, unrouted);
-  }
-
-  bounce(stanza: Element, condition: Condition): void {
-    if (isAnswerable(stanza)) this.send(wireOf(errorReply(stanza, condition)), null);
-  }
-
-  hold(): void {
-    this.#link.hold();
-  }
-
-  release(): void {
-    this.#link.release();
-  }
-
-  progressed(): void {
-    // Components have no acknowledgements.
-  }
-
-  close(): void {
-    this.#outbox.close();
-    quietly(this.#log, 'closing a session', () => this.engine.close());
   }
 }

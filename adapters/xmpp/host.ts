@@ -14,6 +14,7 @@ import { Caps } from './caps.ts';
 import type { Entity, Service } from './entity.ts';
 import type { XmppFormat } from './format.ts';
 import { JsonTable } from './json-table.ts';
+import type { ServerLink } from './link.ts';
 import { Messages } from './messages.ts';
 import type { XmppOptions } from './options.ts';
 import { Personal } from './personal.ts';
@@ -54,6 +55,8 @@ export class Host {
   /** By domain. */
   readonly services = new Map<string, Service>();
   readonly components = new Map<string, Entity>();
+  /** Other servers, by the domains of their people. */
+  readonly links = new Map<string, ServerLink>();
   /** Sessions that may be resumed, by XEP-0198 id. */
   readonly resumable = new Map<string, ClientSession>();
   readonly rosters: JsonTable<StoredRoster>;

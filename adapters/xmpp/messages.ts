@@ -103,6 +103,13 @@ export class Messages {
     this.#keep(sender, stanza, bareOf(to));
   }
 
+  /** To somebody of another server, whose link has it in its queue until that server has. */
+  abroad(sender: Entity, stanza: Element, to: Jid): void {
+    const from = stanza.attrs.from ?? sender.jid.full;
+    const message = this.build(stanza, from, XMPP_EXCHANGE, to.full, isStorable(stanza));
+    sender.publish(message, stanza, true);
+  }
+
   /** A message for one resource. */
   deliverFull(session: ClientSession, message: Message): void {
     const storable = message.format !== this.#host.format || message.durable;

@@ -27,6 +27,7 @@ export const NS = {
   DISCO_ITEMS: 'http://jabber.org/protocol/disco#items',
   CARBONS: 'urn:xmpp:carbons:2',
   FORWARD: 'urn:xmpp:forward:0',
+  RECEIPTS: 'urn:xmpp:receipts',
   HINTS: 'urn:xmpp:hints',
   BLOCKING: 'urn:xmpp:blocking',
   BLOCKING_ERRORS: 'urn:xmpp:blocking:errors',

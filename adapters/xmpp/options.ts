@@ -4,6 +4,7 @@ import { parseSection } from '../../core/config.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { domainsOf } from './address.ts';
 import { foldDomain } from './jid.ts';
+import { type LinkOptions, linkSchema, parseLinks } from './link-options.ts';
 
 export interface ComponentOptions {
   readonly domain: string;
@@ -17,6 +18,7 @@ export interface XmppOptions {
   /** Whose permissions clients without an account have (SASL ANONYMOUS); null: none are let in. */
   readonly anonymousUser: string | null;
   readonly components: readonly ComponentOptions[];
+  readonly links: readonly LinkOptions[];
 }
 
 const schema = z.strictObject({
@@ -28,6 +30,7 @@ const schema = z.strictObject({
   components: z
     .array(z.strictObject({ domain: z.string().min(1), secret: z.string().min(1) }))
     .default([]),
+  links: z.array(linkSchema).default([]),
 });
 
 export function parseOptions(section: unknown): XmppOptions {
@@ -47,6 +50,7 @@ export function parseOptions(section: unknown): XmppOptions {
     requireTls: raw.require_tls,
     anonymousUser: raw.allow_anonymous ? raw.anonymous_user : null,
     components,
+    links: parseLinks(raw.links, taken),
   };
 }
 

@@ -15,6 +15,8 @@ export interface OutboxOwner {
   release(): void;
   /** A publish became safe; more stanzas may be acknowledged. */
   progressed(): void;
+  /** What `stanza` said is safe. */
+  confirmed?(stanza: Element): void;
 }
 
 interface Pending {
@@ -72,8 +74,10 @@ export class Outbox implements PublisherEvents {
     const pending = this.#pending.get(tag);
     if (pending === undefined) return;
     this.#pending.delete(tag);
-    if (fate === Fate.CONFIRMED) this.#counters.confirmed++;
-    else if (fate === Fate.UNROUTABLE) {
+    if (fate === Fate.CONFIRMED) {
+      this.#counters.confirmed++;
+      this.#owner.confirmed?.(pending.stanza);
+    } else if (fate === Fate.UNROUTABLE) {
       if (pending.unrouted !== undefined) pending.unrouted();
       else if (pending.mandatory) this.#owner.bounce(pending.stanza, 'item-not-found');
     } else if (fate === Fate.REFUSED) this.#owner.bounce(pending.stanza, 'resource-constraint');

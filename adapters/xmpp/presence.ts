@@ -54,6 +54,28 @@ export class PresenceState {
     if (stanza !== null) this.#host.router.send(withAttributes(stanza, { to: contact.full }));
   }
 
+  /** The people of these domains can be reached: they are told, and asked. */
+  meet(domains: ReadonlySet<string>): void {
+    for (const [contact, jid] of this.#contactsOf(domains)) {
+      if (this.#session.account.roster.shows(contact)) this.showTo(jid, false);
+      if (this.#session.account.roster.sees(contact)) this.#probe(contact);
+    }
+  }
+
+  /** The people of these domains cannot be reached any more. */
+  miss(domains: ReadonlySet<string>): void {
+    for (const [contact, jid] of this.#contactsOf(domains)) {
+      if (this.#session.account.roster.sees(contact)) this.#receive(unavailable(jid));
+    }
+  }
+
+  *#contactsOf(domains: ReadonlySet<string>): Iterable<readonly [string, Jid]> {
+    for (const { jid: contact } of this.#session.account.roster.contacts()) {
+      const jid = parseJid(contact);
+      if (jid !== null && domains.has(jid.domain)) yield [contact, jid];
+    }
+  }
+
   /** The session is over. */
   ended(): void {
     this.#leave(unavailable(this.#session.jid));

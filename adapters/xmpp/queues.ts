@@ -247,6 +247,15 @@ export class Places implements Service {
 }
 
 const ITEMS_MAX = 1000;
+/** Error conditions that say that a consumer of another server is not there any more. */
+const GONE = new Set([
+  'gone',
+  'item-not-found',
+  'recipient-unavailable',
+  'remote-server-not-found',
+  'remote-server-timeout',
+  'service-unavailable',
+]);
 
 function declareQueue(sender: Entity, name: string): ReturnType<Entity['engine']['declareQueue']> {
   return sender.engine.declareQueue(
@@ -317,6 +326,7 @@ class PlaceConsumer implements Consumer {
     this.entity.send(messageWire(native, from, this.#who.full, extra), {
       acknowledged: () => delivery.settle(Outcome.ACCEPT),
       lost: () => delivery.settle(Outcome.REQUEUE),
+      refused: (condition) => this.#refused(delivery, condition),
     });
     if (this.entity.congested) this.#subscription?.pause();
   }
@@ -331,6 +341,16 @@ class PlaceConsumer implements Consumer {
       type: 'unavailable',
     });
     this.entity.send(wireOf(gone), null);
+  }
+
+  /** What comes back since nobody is there is for another consumer; anything else is not wanted. */
+  #refused(delivery: Delivery, condition: string): void {
+    if (!GONE.has(condition)) {
+      delivery.settle(Outcome.REJECT);
+      return;
+    }
+    this.stop();
+    delivery.settle(Outcome.REQUEUE);
   }
 
   /** The place, with where an answer goes as its resource. */

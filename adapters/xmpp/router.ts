@@ -1,6 +1,6 @@
 /**
  * Where a stanza goes (RFC 6120 10): to a person of the host's domain, the host itself, one of the
- * gateway's services, or a component. There are no other servers.
+ * gateway's services, a component, or somebody of a server that a link leads to.
  *
  * The host's own address with a resource stands for the address that the resource spells: so a
  * person can answer what came from there (`Messages.senderOf`).
@@ -49,6 +49,11 @@ export class Router {
       service.handle(sender, stanza, to);
       return;
     }
+    const link = this.#host.links.get(to.domain);
+    if (link !== undefined) {
+      link.take(sender, stanza, to);
+      return;
+    }
     const component = this.#host.components.get(to.domain);
     if (component !== undefined) component.send(wireOf(stanza), null);
     else {
@@ -63,7 +68,7 @@ export class Router {
     const from = parseJid(stanza.attrs.from ?? '');
     if (to === null || from === null) return;
     if (to.domain !== this.#host.domains.host) {
-      this.#host.components.get(to.domain)?.send(wireOf(stanza), null);
+      this.#elsewhere(to)?.send(wireOf(stanza), null);
       return;
     }
     if (this.#isBlocked(from, to)) return;
@@ -80,7 +85,7 @@ export class Router {
 
   /** Who is at a full address now. */
   entity(jid: Jid): Entity | undefined {
-    if (jid.domain !== this.#host.domains.host) return this.#host.components.get(jid.domain);
+    if (jid.domain !== this.#host.domains.host) return this.#elsewhere(jid);
     return this.#host.accounts.online(jid.local)?.sessions.get(jid.resource);
   }
 
@@ -90,6 +95,11 @@ export class Router {
     if (!isAnswerable(stanza)) return;
     if (localName(stanza) === 'presence' && stanza.attrs.type === 'unavailable') return;
     sender.send(wireOf(errorReply(stanza, condition, { text })), null);
+  }
+
+  /** Who stands for everybody of another domain. */
+  #elsewhere({ domain }: Jid): Entity | undefined {
+    return this.#host.components.get(domain) ?? this.#host.links.get(domain);
   }
 
   #toHost(sender: Entity, stanza: Element, to: Jid): void {

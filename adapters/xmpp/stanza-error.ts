@@ -1,6 +1,6 @@
 /** Stanza errors (RFC 6120 8.3), and the table from the broker's error codes to them. */
 import { BrokerError, type ErrorCode } from '../../core/errors.ts';
-import { Element, element, localName } from './element.ts';
+import { childOf, Element, element, elementsOf, localName, namespaceOf } from './element.ts';
 import { NS } from './namespaces.ts';
 
 /** Defined conditions with the error type that RFC 6120 8.3.3 associates. */
@@ -21,6 +21,7 @@ const TYPES = {
   'recipient-unavailable': 'wait',
   'registration-required': 'auth',
   'remote-server-not-found': 'cancel',
+  'remote-server-timeout': 'wait',
   'resource-constraint': 'wait',
   'service-unavailable': 'cancel',
   'unexpected-request': 'wait',
@@ -75,6 +76,15 @@ export function errorReply(
     ),
   );
   return reply;
+}
+
+/** The condition that an error stanza names; `undefined-condition` where it names none. */
+export function conditionIn(stanza: Element): string {
+  const error = childOf(stanza, 'error', '');
+  const named = (error === undefined ? [] : elementsOf(error)).find(
+    (child) => namespaceOf(child) === NS.STANZA_ERRORS && child.name !== 'text',
+  );
+  return named?.name ?? 'undefined-condition';
 }
 
 /** An iq result with what it carries. */

@@ -64,6 +64,8 @@ export class XmlStream implements FrameHandler {
   readonly #framer: Framer;
   #prefixes: Prefixes = NO_PREFIXES;
   #replied = false;
+  /** Our header came first: the other side's answers it. */
+  #initiated = false;
   #headerSeen = false;
   #ended = false;
   /** Drop what the same read still holds: it was sent before TLS (RFC 6120 5.3.1). */
@@ -122,7 +124,7 @@ export class XmlStream implements FrameHandler {
     // The tag closes with the stream; for its own check it is one that closes at once.
     const header = parseStartTag(text);
     this.#headerSeen = true;
-    this.#replied = false;
+    this.#replied = this.#initiated;
     const prefix = header.name.includes(':') ? header.name.slice(0, header.name.indexOf(':')) : '';
     if (localName(header) !== 'stream') {
       this.fail('bad-format', 'not a stream header');
@@ -158,6 +160,17 @@ export class XmlStream implements FrameHandler {
 
   footer(): void {
     this.#handler.finished();
+  }
+
+  /** Opens the stream from this side, to `to` (XEP-0114 section 3). */
+  initiate(to: string): void {
+    this.#initiated = true;
+    this.#replied = true;
+    this.#transport.output.text(
+      `<?xml version="1.0"?><stream:stream xmlns="${this.#content}" ` +
+        `xmlns:stream="${NS.STREAM}" to="${escapeAttribute(to)}">`,
+    );
+    this.#transport.cut();
   }
 
   /** Answers the client's header. */

@@ -4,6 +4,7 @@ import type { Message } from '../../core/message.ts';
 import { type Element, element, escapeAttribute, serialize } from './element.ts';
 import type { XmppFormat } from './format.ts';
 import { NS } from './namespaces.ts';
+import { parseStartTag } from './tokenizer.ts';
 
 /**
  * Pieces of one serialized stanza. The first is text that begins `<name `, without an `xmlns` of
@@ -19,6 +20,8 @@ export interface Receipt {
   acknowledged(): void;
   /** The session ended before the client acknowledged it. */
   lost(): void;
+  /** The other server sent it back, with that error condition. Where it is missing: `lost`. */
+  refused?(condition: string): void;
 }
 
 export function wireOf(stanza: Element): Wire {
@@ -29,6 +32,18 @@ export function wireOf(stanza: Element): Wire {
 export function messageWire(native: Buffer, from: string, to: string, extra: string): Wire {
   const head = `<message from="${escapeAttribute(from)}" to="${escapeAttribute(to)}"`;
   return [head, native.subarray(native.indexOf(10) + 1), `${extra}</message>`];
+}
+
+/** The stanza's own tag, with its attributes. */
+export function startOf(wire: Wire): Element {
+  let text = '';
+  for (const piece of wire) {
+    text += typeof piece === 'string' ? piece : piece.toString('utf8');
+    // Our serializer escapes it everywhere else.
+    const end = text.indexOf('>');
+    if (end >= 0) return parseStartTag(text.slice(0, end + 1));
+  }
+  return parseStartTag(text);
 }
 
 /** The escaped sender in native bytes is put back as text. */
@@ -57,5 +72,9 @@ export function delayAt(at: number, from: string | undefined): Element {
 
 /** XEP-0082 date and time in UTC, without fractions. */
 export function stampOf(clock: Clock): string {
-  return new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
+  return stampAt(clock.now());
+}
+
+export function stampAt(at: number): string {
+  return new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');
 }

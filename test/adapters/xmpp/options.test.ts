@@ -7,8 +7,43 @@ test('a section that is not there gives the defaults', () => {
     domain: 'localhost',
     requireTls: false,
     anonymousUser: null,
+    allowRegistration: false,
+    registeredPermissions: {
+      configure: '^muc\\.',
+      write: '^(amq\\.(xmpp|topic)|muc\\..*)$',
+      read: '^(amq\\.(xmpp|topic)|muc\\..*)$',
+    },
     components: [],
+    links: [],
   });
+});
+
+test('a link reaches the people of the domain above its own, unless others are named', () => {
+  const secret = 's';
+  const links = [
+    { domain: 'MQ.example.org', secret, user: 'guest' },
+    { domain: 'x', secret, user: 'guest', port: 8888, domains: ['a.org', 'b.org'] },
+  ];
+  expect(xmpp.options({ links }).links).toEqual([
+    {
+      path: 'xmpp.links[0]',
+      host: '127.0.0.1',
+      port: 5347,
+      domain: 'mq.example.org',
+      secret,
+      user: 'guest',
+      domains: ['example.org'],
+    },
+    {
+      path: 'xmpp.links[1]',
+      host: '127.0.0.1',
+      port: 8888,
+      domain: 'x',
+      secret,
+      user: 'guest',
+      domains: ['a.org', 'b.org'],
+    },
+  ]);
 });
 
 test('domains are folded', () => {
