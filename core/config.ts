@@ -48,7 +48,8 @@ export interface Config {
 export type ConfigFile = Readonly<Record<string, unknown>>;
 
 const regularExpression = z.string().refine(isRegularExpression, 'expected a regular expression');
-const permission = z.strictObject({
+/** One user's rights in one vhost. */
+export const permissionSchema = z.strictObject({
   configure: regularExpression,
   write: regularExpression,
   read: regularExpression,
@@ -62,7 +63,7 @@ const user = z
       .refine(isPasswordHash, "expected 'SCRAM-SHA-256$…' or RabbitMQ's password_hash")
       .optional(),
     tags: z.array(z.string()).default([]),
-    permissions: z.record(z.string(), permission).default({}),
+    permissions: z.record(z.string(), permissionSchema).default({}),
   })
   .refine(
     (given) => (given.password === undefined) !== (given.password_hash === undefined),

@@ -70,6 +70,9 @@ export interface Admin {
   vhosts(): readonly string[];
   totals(): Totals;
   queues(vhost: string): Iterable<QueueView>;
+  exchanges(vhost: string): Iterable<ExchangeSpec>;
+  /** Without those of the default exchange, which every queue has. */
+  bindings(vhost: string): Iterable<BindingSpec>;
   /** Where a message would go that is published to `address` now, and why. Throws for no vhost. */
   route(vhost: string, address: Address): RouteView;
 }

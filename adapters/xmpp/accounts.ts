@@ -8,7 +8,7 @@ import { isPending } from '../../core/eventually.ts';
 import type { HeaderValue } from '../../core/message.ts';
 import { Account } from './account.ts';
 import type { Host } from './host.ts';
-import { type Jid, makeJid, unescapeLocal } from './jid.ts';
+import { escapeLocal, type Jid, makeJid, unescapeLocal } from './jid.ts';
 
 const INBOX_PREFIX = 'xmpp-inbox-';
 
@@ -71,6 +71,11 @@ export class Accounts {
 
   inboxOf(local: string): string {
     return INBOX_PREFIX + this.jidOf(local).bare;
+  }
+
+  /** By the name that the account logs in with. */
+  jidOfUser(name: string): Jid {
+    return this.jidOf(escapeLocal(name));
   }
 
   jidOf(local: string): Jid {

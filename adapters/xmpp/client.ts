@@ -188,6 +188,7 @@ export class ClientConnection implements Connection, Link {
       const bindings = this.#sasl.bindings();
       if (bindings.length > 0) features.push(channelBindings(bindings));
     }
+    if (this.#mayRegister) features.push(element('register', { xmlns: NS.REGISTER_FEATURE }));
     return features;
   }
 
@@ -201,6 +202,7 @@ export class ClientConnection implements Connection, Link {
     const namespace = namespaceOf(node);
     const name = localName(node);
     if (namespace === NS.TLS && name === 'starttls') this.#startTls();
+    else if (is(node, 'iq', '') && this.#mayRegister) this.#register(node);
     else if (namespace !== NS.SASL) this.#stream.fail('not-authorized', `${name} before login`);
     else if (this.#host.options.requireTls && !this.#transport.secure) {
       this.#refused('encryption-required', '');
@@ -210,6 +212,24 @@ export class ClientConnection implements Connection, Link {
     } else if (name === 'response') this.#await(() => this.#sasl.response(node.getText()));
     else if (name === 'abort') this.#sasl.abort();
     else this.#refused('malformed-request', '');
+  }
+
+  /** In-band registration is offered on this connection. */
+  get #mayRegister(): boolean {
+    const { allowRegistration, requireTls } = this.#host.options;
+    return allowRegistration && (this.#transport.secure || !requireTls);
+  }
+
+  /** XEP-0077 3.1: the one request that is answered before the login. */
+  #register(iq: Element): void {
+    const query = childOf(iq, 'query', NS.REGISTER);
+    if (query === undefined || !/^[gs]et$/.test(iq.attrs.type ?? '')) {
+      this.write(wireOf(errorReply(iq, 'not-authorized')));
+      return;
+    }
+    this.#await(async () => {
+      this.write(wireOf(await this.#host.registration.stranger(iq, query, this.#peer)));
+    });
   }
 
   #startTls(): void {

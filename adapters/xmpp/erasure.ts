@@ -3,6 +3,27 @@ import { element } from './element.ts';
 import type { Host } from './host.ts';
 import { type Jid, parseJid } from './jid.ts';
 import { quietly } from './quietly.ts';
+import type { ClientSession } from './session.ts';
+import type { StreamCondition } from './stream.ts';
+
+/** Ends the sessions of an account, but `spared`; answers how many. */
+export function endSessions(
+  host: Host,
+  jid: Jid,
+  condition: StreamCondition,
+  spared: ClientSession | null = null,
+): number {
+  const sessions = [...(host.accounts.online(jid.local)?.sessions.values() ?? [])];
+  const ended = sessions.filter((session) => session !== spared);
+  for (const session of ended) session.end(condition, 'ended by the server');
+  return ended.length;
+}
+
+/** The account was taken away: whoever is logged in is let go (XEP-0077 3.2). */
+export function endAccount(host: Host, jid: Jid): void {
+  endSessions(host, jid, 'not-authorized');
+  eraseAccount(host, jid);
+}
 
 /** Its sessions have ended by now. */
 export function eraseAccount(host: Host, jid: Jid): void {

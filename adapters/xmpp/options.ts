@@ -1,6 +1,7 @@
 /** The section `xmpp` of the configuration file. */
 import { z } from 'zod';
-import { parseSection } from '../../core/config.ts';
+import type { Action } from '../../core/auth.ts';
+import { parseSection, permissionSchema } from '../../core/config.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { domainsOf } from './address.ts';
 import { foldDomain } from './jid.ts';
@@ -17,9 +18,16 @@ export interface XmppOptions {
   readonly requireTls: boolean;
   /** Whose permissions clients without an account have (SASL ANONYMOUS); null: none are let in. */
   readonly anonymousUser: string | null;
+  /** Clients may make accounts (XEP-0077). */
+  readonly allowRegistration: boolean;
+  /** What accounts may do that are made while the gateway runs. */
+  readonly registeredPermissions: Readonly<Record<Action, string>>;
   readonly components: readonly ComponentOptions[];
   readonly links: readonly LinkOptions[];
 }
+
+/** People, topics and rooms: no queues but their own. */
+const PLACES_OF_PEOPLE = '^(amq\\.(xmpp|topic)|muc\\..*)$';
 
 const schema = z.strictObject({
   vhost: z.string().min(1).default('/'),
@@ -27,6 +35,12 @@ const schema = z.strictObject({
   require_tls: z.boolean().default(false),
   allow_anonymous: z.boolean().default(false),
   anonymous_user: z.string().min(1).default('guest'),
+  allow_registration: z.boolean().default(false),
+  registered_permissions: permissionSchema.default({
+    configure: '^muc\\.',
+    write: PLACES_OF_PEOPLE,
+    read: PLACES_OF_PEOPLE,
+  }),
   components: z
     .array(z.strictObject({ domain: z.string().min(1), secret: z.string().min(1) }))
     .default([]),
@@ -48,6 +62,8 @@ export function parseOptions(section: unknown): XmppOptions {
     vhost: raw.vhost,
     domain,
     requireTls: raw.require_tls,
+    allowRegistration: raw.allow_registration,
+    registeredPermissions: raw.registered_permissions,
     anonymousUser: raw.allow_anonymous ? raw.anonymous_user : null,
     components,
     links: parseLinks(raw.links, taken),

@@ -1,4 +1,6 @@
 /** Requests that the gateway answers itself: as the host, and on behalf of its accounts. */
+import type { Eventually } from '../../core/engine.ts';
+import { reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import { archiveAnswer } from './archive-query.ts';
 import { accountInfo, discoItems, hostInfo } from './disco.ts';
@@ -6,12 +8,14 @@ import {
   type Element,
   element,
   firstElement,
+  is,
   localName,
   namespaceOf,
   serialize,
   standalone,
 } from './element.ts';
 import type { Entity } from './entity.ts';
+import { endAccount } from './erasure.ts';
 import type { Host } from './host.ts';
 import type { Jid } from './jid.ts';
 import { NS } from './namespaces.ts';
@@ -38,10 +42,12 @@ export class Requests {
       return;
     }
     const payload = firstElement(iq);
-    reply(
-      sender,
-      payload === undefined ? errorReply(iq, 'bad-request') : this.#answerHost(sender, iq, payload),
-    );
+    if (payload === undefined) reply(sender, errorReply(iq, 'bad-request'));
+    else if (is(payload, 'command', NS.COMMANDS)) {
+      this.#later(sender, iq, () => this.#host.commands.request(sender, iq, payload));
+    } else if (is(payload, 'query', NS.REGISTER) && sender instanceof ClientSession) {
+      this.#register(sender, iq, payload);
+    } else reply(sender, this.#answerHost(sender, iq, payload));
   }
 
   /** To a bare JID, which its server answers for (RFC 6121 8.5.2.1.3). */
@@ -56,7 +62,8 @@ export class Requests {
       return;
     }
     if (sender instanceof ClientSession && sender.account.jid.bare === to.bare) {
-      reply(sender, this.#answerOwn(sender, iq, payload));
+      if (is(payload, 'query', NS.REGISTER)) this.#register(sender, iq, payload);
+      else reply(sender, this.#answerOwn(sender, iq, payload));
       return;
     }
     sender.hold();
@@ -73,6 +80,34 @@ export class Requests {
     );
   }
 
+  /** Answers once the answer is known, unless that is null; what the sender says next waits for it. */
+  #later(sender: Entity, iq: Element, answer: () => Eventually<Element | null>): void {
+    sender.hold();
+    after(
+      answer,
+      (said) => {
+        if (said !== null) reply(sender, said);
+        sender.release();
+      },
+      (error) => {
+        this.#host.log.error({ reason: reasonOf(error) }, 'a request failed');
+        reply(sender, errorReply(iq, 'internal-server-error'));
+        sender.release();
+      },
+    );
+  }
+
+  #register(session: ClientSession, iq: Element, query: Element): void {
+    this.#later(session, iq, async () => {
+      const { answer, removed } = await this.#host.registration.own(session, iq, query);
+      if (!removed) return answer;
+      // The answer goes first: the stream ends with the account.
+      reply(session, answer);
+      endAccount(this.#host, session.account.jid);
+      return null;
+    });
+  }
+
   #answerHost(sender: Entity, iq: Element, payload: Element): Element {
     const { product, clock } = this.#host.context;
     const get = iq.attrs.type === 'get';
@@ -80,8 +115,9 @@ export class Requests {
       case NS.PING:
         return resultReply(iq);
       case NS.DISCO_INFO:
-        return get ? hostInfo(this.#host, iq, payload) : notAllowed(iq);
+        return get ? this.#hostInfo(sender, iq, payload) : notAllowed(iq);
       case NS.DISCO_ITEMS:
+        if (payload.attrs.node === NS.COMMANDS) return this.#host.commands.items(sender, iq);
         return get ? discoItems(this.#host, iq, payload) : notAllowed(iq);
       case NS.VERSION:
         return resultReply(
@@ -117,6 +153,12 @@ export class Requests {
       default:
         return unavailable(iq);
     }
+  }
+
+  #hostInfo(sender: Entity, iq: Element, query: Element): Element {
+    const { node } = query.attrs;
+    const command = node === undefined ? null : this.#host.commands.info(sender, iq, node);
+    return command ?? hostInfo(this.#host, iq, query);
   }
 
   #answerOwn(session: ClientSession, iq: Element, payload: Element): Element {

@@ -57,6 +57,8 @@ export class EmbeddedEngine implements Engine {
     vhosts: () => [...this.#vhosts.keys()],
     totals: () => this.#totals(),
     queues: (vhost) => this.#queues(vhost),
+    exchanges: (vhost) => this.#vhosts.get(vhost)?.topology.exchanges() ?? [],
+    bindings: (vhost) => this.#vhosts.get(vhost)?.topology.bindings() ?? [],
     route: (vhost, address) => this.#routeOf(vhost, address),
   };
   readonly #options: EmbeddedOptions;

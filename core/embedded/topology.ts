@@ -64,6 +64,16 @@ export class Topology {
     return this.#exchanges.size;
   }
 
+  *exchanges(): Iterable<ExchangeSpec> {
+    for (const { spec } of this.#exchanges.values()) yield spec;
+  }
+
+  *bindings(): Iterable<BindingSpec> {
+    for (const { bindings } of this.#exchanges.values()) {
+      for (const { spec } of bindings.values()) yield spec;
+    }
+  }
+
   get queues(): ReadonlyMap<string, Queue> {
     return this.#queues;
   }
