@@ -7,26 +7,18 @@ import type { Message } from '../../core/message.ts';
 import {
   type Client,
   type Inbox,
-  type Outgoing,
   type Place,
   type Protocol,
-  queue,
   topic,
 } from '../interop/clients/client.ts';
 import { AMQP, type End, MQTT5, STOMPIT, XMPP } from '../interop/clients/ends.ts';
-import { type InteropGateway, startInterop } from '../interop/interop-gateway.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { crossed, FORMATS, written } from './formats.ts';
+import type { Ground, Visit } from './ground.ts';
 import { type ClientTrait, type CodecTrait, TRAITS, type Trait } from './traits.ts';
 
-const ENDS: readonly End[] = [AMQP, MQTT5, STOMPIT, XMPP];
-const TITLES: Readonly<Record<Protocol, string>> = {
-  amqp: 'AMQP 0-9-1',
-  mqtt: 'MQTT 5',
-  stomp: 'STOMP',
-  xmpp: 'XMPP',
-};
-
+/** The ends of the gateway's own report. */
+export const ENDS: readonly End[] = [AMQP, MQTT5, STOMPIT, XMPP];
 /** `lost`: null, or what went in that did not come out. */
 export interface Cell {
   readonly trait: Trait;
@@ -36,68 +28,105 @@ export interface Cell {
 }
 
 /** Crosses `rounds` messages a cell, drawn from `seed`. */
-export async function measure(seed: number, rounds: number): Promise<readonly Cell[]> {
-  const world = await startInterop(ENDS);
+export async function measure(
+  ground: Ground,
+  seed: number,
+  rounds: number,
+  traits: readonly Trait[] = TRAITS,
+): Promise<readonly Cell[]> {
   try {
-    const pairs = ENDS.flatMap((from) => ENDS.map((to) => new Pair(world, from, to)));
-    const cells = await Promise.all(pairs.map((pair) => pair.measure(seed, rounds)));
+    const { ends } = ground;
+    const pairs = ends.flatMap((from) => ends.map((to) => new Pair(ground, from, to)));
+    const cells = await Promise.all(pairs.map((pair) => pair.measure(seed, rounds, traits)));
     return cells.flat();
   } finally {
-    await world.stop();
+    await ground.stop();
   }
+}
+
+/** A crossing that takes longer has lost its message, or its connection. */
+const PATIENCE_MS = 10_000;
+
+async function patiently<T>(crossing: Promise<T> | T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('nothing came of it')), PATIENCE_MS);
+  });
+  return Promise.race([crossing, late]).finally(() => clearTimeout(timer));
+}
+
+/** One crossing: who sends, who receives, and where. */
+interface Crossing {
+  readonly sender: Client;
+  readonly place: Place;
+  readonly inbox: Inbox;
+  readonly visit: Visit;
 }
 
 /** One sender and one receiver. */
 class Pair {
-  readonly #world: InteropGateway;
+  readonly #ground: Ground;
   readonly #from: End;
   readonly #to: End;
-  readonly #sender: Client;
-  readonly #receiver: Client;
 
-  constructor(world: InteropGateway, from: End, to: End) {
-    this.#world = world;
+  constructor(ground: Ground, from: End, to: End) {
+    this.#ground = ground;
     this.#from = from;
     this.#to = to;
-    this.#sender = world.sender(from);
-    this.#receiver = world.receiver(to);
   }
 
-  async measure(seed: number, rounds: number): Promise<Cell[]> {
+  async measure(seed: number, rounds: number, traits: readonly Trait[]): Promise<Cell[]> {
     const random = new SeededRandom(seed);
-    const place = queue(this.#world.unique('fidelity'));
-    const inbox = await this.#receiver.consume(place);
     const cells: Cell[] = [];
-    for (const trait of TRAITS) {
-      let lost: string | null = null;
-      for (let round = 0; round < rounds && lost === null; round++) {
-        lost = await this.#cross(trait, random, place, inbox);
-      }
+    for (const trait of traits) {
+      const lost = await this.#measure(trait, random, rounds);
       cells.push({ trait, from: this.#from.protocol, to: this.#to.protocol, lost });
     }
     return cells;
   }
 
-  #cross(
+  /** Null, or what did not come out of the first round that lost something. */
+  async #measure(trait: Trait, random: SeededRandom, rounds: number): Promise<string | null> {
+    const visit = await this.#ground.visit();
+    try {
+      const crossing = await this.#cross(visit);
+      for (let round = 0; round < rounds; round++) {
+        const lost = await patiently(this.#round(trait, random, crossing));
+        if (lost !== null) return lost;
+      }
+      return null;
+    } catch (error) {
+      return String(error);
+    } finally {
+      await visit.close();
+    }
+  }
+
+  async #cross(visit: Visit): Promise<Crossing> {
+    const place = this.#ground.place(this.#ground.unique('fidelity'));
+    const receiver = await visit.receiver(this.#to);
+    const inbox = await receiver.consume(place);
+    return { sender: await visit.sender(this.#from), place, inbox, visit };
+  }
+
+  #round(
     trait: Trait,
     random: SeededRandom,
-    place: Place,
-    inbox: Inbox,
+    crossing: Crossing,
   ): Promise<string | null> | string | null {
-    if (trait.means === 'clients') return this.#send(trait, random, place, inbox);
+    if (trait.means === 'clients') return this.#send(trait, random, crossing);
     if (trait.means === 'codecs') return this.#convert(trait, random);
-    if (trait.means === 'request') return this.#ask(place, inbox);
-    return trait.means === 'dead letter' ? this.#die() : this.#type(place, inbox);
+    if (trait.means === 'request') return this.#ask(crossing);
+    return trait.means === 'dead letter' ? this.#die(crossing) : this.#type(crossing);
   }
 
   async #send(
     trait: ClientTrait,
     random: SeededRandom,
-    place: Place,
-    inbox: Inbox,
+    { sender, place, inbox }: Crossing,
   ): Promise<string | null> {
     const sent = trait.generate(random);
-    await this.#sender.publish(place, sent);
+    await sender.publish(place, sent);
     const received = await inbox.next();
     return trait.arrived(sent, received) ? null : shown(sent, received);
   }
@@ -114,52 +143,58 @@ class Pair {
   }
 
   /** The receiver answers by its ordinary means, and the sender gets that answer. */
-  async #ask(place: Place, inbox: Inbox): Promise<string | null> {
-    const correlationId = this.#world.unique('ask');
-    const asked = this.#sender.request(place, { body: 'question', correlationId });
+  async #ask({ sender, place, inbox }: Crossing): Promise<string | null> {
+    const correlationId = this.#ground.unique('ask');
+    const asked = sender.request(place, { body: 'question', correlationId });
+    asked.catch(() => {});
     await (await inbox.next()).answer('answer');
     const answer = (await asked).body.toString();
     return answer === 'answer' ? null : shown('answer', answer);
   }
 
   /** Types leave with the sender, and reach AMQP again when the receiver passes them on. */
-  async #type(place: Place, inbox: Inbox): Promise<string | null> {
-    const back = queue(this.#world.unique('typed'));
-    const home = await this.#world.receiver(AMQP).consume(back);
+  async #type({ sender, place, inbox, visit }: Crossing): Promise<string | null> {
+    const back = this.#ground.place(this.#ground.unique('typed'));
+    const home = await (await visit.receiver(AMQP)).consume(back);
     const headers = this.#from.protocol === 'amqp' ? TYPED : AS_TEXT;
-    await this.#sender.publish(place, { body: 'typed', headers });
+    await sender.publish(place, { body: 'typed', headers });
     const received = await inbox.next();
-    const sender = this.#world.sender(this.#to);
-    await sender.publish(back, { body: 'passed on', headers: received.headers });
+    const passer = await visit.sender(this.#to);
+    await passer.publish(back, { body: 'passed on', headers: received.headers });
     const { headers: found } = await home.next();
     const kept = Object.keys(TYPED).every((name) => deepSame(TYPED[name], found[name]));
     return kept ? null : shown(TYPED, found);
   }
 
-  /** A message that expires in its queue goes to another one, with its history. */
-  async #die(): Promise<string | null> {
-    const name = this.#world.unique('dying');
-    const inbox = await this.#receiver.consume(queue(`${name}-dead`));
-    const port = this.#world.gateway.port('amqp');
-    const connection = await connect(`amqp://user0:secret@127.0.0.1:${port}`);
+  /** A message that expires in its queue goes on to the receiver, with its history. */
+  async #die({ sender, place, inbox }: Crossing): Promise<string | null> {
+    const name = this.#ground.unique('dying');
+    const connection = await connect(this.#ground.amqpUrl);
     const channel = await connection.createConfirmChannel();
-    await declareDying(channel, name);
-    const message: Outgoing = { body: 'letter', headers: { mine: 'kept' } };
-    await this.#sender.publish(topic(name), message);
-    const { headers } = await inbox.next();
-    await connection.close();
+    await declareDying(channel, name, place);
+    await sender.publish(topic(name), { body: 'letter', headers: { mine: 'kept' } });
+    const { headers } = await inbox.next().finally(() => connection.close());
     const { 'x-death': deaths } = headers;
-    const list = typeof deaths === 'string' ? (JSON.parse(deaths) as unknown) : deaths;
+    const list = typeof deaths === 'string' ? parsed(deaths) : deaths;
     const [death] = Array.isArray(list) ? (list as readonly Record<string, unknown>[]) : [];
     const told = death?.['queue'] === name && death['reason'] === 'expired';
     return told && headers['mine'] === 'kept' ? null : shown('x-death', headers);
   }
 }
 
-async function declareDying(channel: ConfirmChannel, name: string): Promise<void> {
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+async function declareDying(channel: ConfirmChannel, name: string, to: Place): Promise<void> {
   await channel.assertQueue(name, {
-    deadLetterExchange: '',
-    deadLetterRoutingKey: `${name}-dead`,
+    exclusive: true,
+    deadLetterExchange: to.kind === 'queue' ? '' : 'amq.topic',
+    deadLetterRoutingKey: to.kind === 'topic' ? to.key : 'name' in to ? to.name : '',
     messageTtl: 0,
   });
   await channel.bindQueue(name, 'amq.topic', name);
@@ -198,49 +233,4 @@ function formatOf(end: End): Message['format'] {
 
 function shown(sent: unknown, received: unknown): string {
   return `${JSON.stringify(sent)} became ${JSON.stringify(received)}`;
-}
-
-/** One table a sender: a row for each trait, a column for each receiver. */
-export function table(cells: readonly Cell[]): string {
-  return ENDS.map(({ protocol: from }) => {
-    const heads = ENDS.map(({ protocol }) => `to ${TITLES[protocol]}`);
-    const lines = [
-      `### From ${TITLES[from]}`,
-      '',
-      `| | ${heads.join(' | ')} |`,
-      `|---${'|---'.repeat(ENDS.length)}|`,
-    ];
-    for (const trait of TRAITS) {
-      const row = ENDS.map(({ protocol: to }) =>
-        verdict(cells.find((c) => c.trait === trait && c.from === from && c.to === to)),
-      );
-      lines.push(`| ${trait.name} | ${row.join(' | ')} |`);
-    }
-    return `${lines.join('\n')}\n`;
-  }).join('\n');
-}
-
-function verdict(cell: Cell | undefined): string {
-  if (cell === undefined || cell.lost !== null) return '**lost**';
-  const { kind, where } = cell.trait.homes[cell.to];
-  if (cell.from === cell.to) return 'kept';
-  if (kind === 'field') return `kept: ${where}`;
-  return kind === 'envelope' ? `carried: ${where}` : `not expressible: ${where}`;
-}
-
-const BEGIN = '<!-- begin: npm run fidelity -->\n';
-const END = '<!-- end -->\n';
-
-/** The page with its table replaced. */
-export function withTable(page: string, cells: readonly Cell[]): string {
-  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Error('the page has no place for the table');
-  return `${page.slice(0, begin + BEGIN.length)}\n${table(cells)}\n${page.slice(end)}`;
-}
-
-/** What was lost, a line each. */
-export function losses(cells: readonly Cell[]): string[] {
-  return cells
-    .filter(({ lost }) => lost !== null)
-    .map(({ trait, from, to, lost }) => `${trait.name}, ${from} to ${to}: ${lost}`);
 }
