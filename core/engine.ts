@@ -342,6 +342,19 @@ export interface ConsumeSpec {
    * and not throw.
    */
   readonly filter?: (message: Message) => boolean;
+  /** Stands by while another such consumer, of higher priority or older, takes everything. */
+  readonly alone?: boolean;
+  /**
+   * The group that a message is of, or null: among consumers that say so, one gets all of a group's
+   * messages. It must always say the same of a message, and not throw.
+   */
+  readonly groupOf?: (message: Message) => MessageGroup | null;
+}
+
+export interface MessageGroup {
+  readonly name: string;
+  /** The group ends with this message: the next of that name begins another. */
+  readonly last: boolean;
 }
 
 export interface Consumer {

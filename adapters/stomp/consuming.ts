@@ -18,6 +18,7 @@ import { writeMessage } from './encoder.ts';
 import { invalidHeader, missingHeader, StompError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
+import { groupOf } from './message-group.ts';
 import * as names from './names.ts';
 import { durableName, type Source, saysDurable, sourceOf } from './source.ts';
 import {
@@ -219,7 +220,8 @@ export class Consuming implements SubscriptionEvents {
     }
     return {
       credits: prefetch > 0 && mode !== 'auto' ? [new Credit(prefetch)] : [],
-      exclusive: activemq && booleanHeader(frame, names.AMQ_EXCLUSIVE, false),
+      exclusive: false,
+      alone: activemq && booleanHeader(frame, names.AMQ_EXCLUSIVE, false),
       priority: integerHeader(
         frame,
         names.X_PRIORITY,
@@ -236,13 +238,14 @@ export class Consuming implements SubscriptionEvents {
     retroactive: boolean,
     done: () => void,
   ): void {
-    const { session, run } = this.#link;
+    const { session, run, dialect } = this.#link;
     const { selector } = subscription.spec;
     // What it does not want goes from a queue of its own, and waits for others in a shared one.
-    const wanting: Settings =
-      selector === null || source.own
-        ? settings
-        : { ...settings, filter: (message) => selector.matches(message) };
+    const wanting: { -readonly [K in keyof Settings]: Settings[K] } = { ...settings };
+    if (!source.own) {
+      if (selector !== null) wanting.filter = (message) => selector.matches(message);
+      if (dialect === 'activemq') wanting.groupOf = groupOf;
+    }
     this.#declare(source, (queue) => {
       if (source.durable) subscription.durableQueues.push(queue);
       const attach = (): void => this.#attach(subscription, queue, wanting, done);
@@ -362,7 +365,7 @@ export class Consuming implements SubscriptionEvents {
 }
 
 /** How a subscription consumes each of its queues. */
-type Settings = Pick<ConsumeSpec, 'credits' | 'exclusive' | 'priority' | 'arguments' | 'filter'>;
+type Settings = Omit<ConsumeSpec, 'queue' | 'tag' | 'acknowledge'>;
 
 const PLAIN_SETTINGS: Settings = {
   credits: [],

@@ -1,4 +1,6 @@
 import { BrokerError } from '../errors.ts';
+import type { Message } from '../message.ts';
+import { Groups } from './groups.ts';
 import type { Member } from './queues/member.ts';
 
 /** Members of one priority, who take turns. */
@@ -11,8 +13,8 @@ interface Rank {
 
 /**
  * Whose turn it is. Members of higher priority go first; those of equal priority take turns; one
- * that is paused or out of credit is passed over. With a single active consumer only the first is
- * asked, and the next takes over when it leaves.
+ * that is paused or out of credit is passed over. With a single active consumer, or one that wants
+ * to be alone, only the first such is asked, and the next takes over when it leaves.
  */
 export class Dispatcher {
   readonly #single: boolean;
@@ -21,6 +23,9 @@ export class Dispatcher {
   #members: readonly Member[] = [];
   /** Highest priority first. With a single active consumer one rank, in order of succession. */
   readonly #ranks: Rank[] = [];
+  readonly #groups = new Groups();
+  /** The only one who is asked, if there is such a one. */
+  #active: Member | null = null;
 
   /** `wake` is called when a member that was out of credit may have some again. */
   constructor(singleActive: boolean, wake: () => void) {
@@ -43,9 +48,8 @@ export class Dispatcher {
 
   /** Some member could take more; those that could not are waited for. */
   get able(): boolean {
-    if (!this.#single) return this.#members.filter((member) => this.#canTake(member)).length > 0;
-    const active = this.#members[0];
-    return active !== undefined && this.#canTake(active);
+    if (this.#active !== null) return this.#canTake(this.#active);
+    return this.#members.filter((member) => this.#canTake(member)).length > 0;
   }
 
   /** A consumer could take more, were its socket not full. */
@@ -64,11 +68,14 @@ export class Dispatcher {
         `queue '${queue}' in vhost '${vhost}' in exclusive use`,
       );
     }
-    const lower = this.#members.findIndex((other) => other.spec.priority < priority);
     // The active one of a single-active queue stays so, whoever comes.
-    const place = lower === -1 ? this.#members.length : this.#single ? Math.max(1, lower) : lower;
+    const kept = this.#single ? 1 : 0;
+    const lower = this.#members.findIndex(
+      (other, at) => at >= kept && other.spec.priority < priority,
+    );
+    const place = lower === -1 ? this.#members.length : lower;
     this.#members = this.#members.toSpliced(place, 0, member);
-    this.#filtering ||= member.spec.filter !== undefined;
+    this.#changed();
     if (this.#single) return;
     const rank = this.#ranks.find((other) => other.priority === priority);
     if (rank !== undefined) {
@@ -82,7 +89,8 @@ export class Dispatcher {
 
   remove(member: Member): void {
     this.#members = this.#members.filter((other) => other !== member);
-    this.#filtering = this.#members.some(({ spec }) => spec.filter !== undefined);
+    this.#groups.left(member);
+    this.#changed();
     for (const [index, rank] of this.#ranks.entries()) {
       const place = rank.members.indexOf(member);
       if (place === -1) continue;
@@ -100,16 +108,37 @@ export class Dispatcher {
    * it.
    */
   next(wants: ((member: Member) => boolean) | null = null): Member | null {
-    if (this.#single) {
-      const active = this.#members[0];
-      if (active === undefined || wants?.(active) === false) return null;
-      return this.#canTake(active) ? active : null;
+    const active = this.#active;
+    if (active !== null) {
+      return wants?.(active) === false || !this.#canTake(active) ? null : active;
     }
     for (const rank of this.#ranks) {
       const chosen = this.#turn(rank, wants);
       if (chosen !== null) return chosen;
     }
     return null;
+  }
+
+  /** Those that want the message, and may have it. */
+  takers(message: Message): readonly Member[] {
+    return this.#members.filter((member) => this.takes(member, message));
+  }
+
+  takes(member: Member, message: Message): boolean {
+    if (!member.takes(message)) return false;
+    return this.#active !== null || this.#groups.allow(member, message);
+  }
+
+  /** It was handed the message. True: others may take now what only this one could. */
+  given(member: Member, message: Message): boolean {
+    return member.spec.groupOf !== undefined && this.#groups.given(member, message);
+  }
+
+  #changed(): void {
+    const members = this.#members;
+    this.#filtering = members.some(({ filter }) => filter !== undefined);
+    const alone = members.find(({ spec }) => spec.alone === true);
+    this.#active = (this.#single ? members[0] : alone) ?? null;
   }
 
   #turn(rank: Rank, wants: ((member: Member) => boolean) | null): Member | null {

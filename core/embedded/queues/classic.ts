@@ -269,6 +269,7 @@ export class ClassicQueue implements Queue, Home {
     for (const member of leaving) this.#members.delete(member);
     this.#pullers.delete(owner);
     for (const member of given) member.giveCredit();
+    if (leaving.some(({ spec }) => spec.groupOf !== undefined)) this.#ready.restore();
     this.#dispatch();
     if (leaving.some((member) => !member.isCancelled && member.consumer !== PULLER))
       this.#deserted();
@@ -344,9 +345,7 @@ export class ClassicQueue implements Queue, Home {
       if (fresh === undefined) return;
       const member = this.#next(fresh.message);
       if (member === null) {
-        const filters = this.#dispatcher.members
-          .filter((other) => other.takes(fresh.message))
-          .map(({ spec }) => spec.filter);
+        const filters = this.#dispatcher.takers(fresh.message).map(({ filter }) => filter);
         if (!this.#ready.passOver(filters) && !this.#giveOfLots(undefined)) return;
       } else {
         this.#ready.shiftFresh();
@@ -358,7 +357,7 @@ export class ClassicQueue implements Queue, Home {
   /** Gives the first that was passed over, and that somebody can take now. */
   #giveOfLots(fresh: Entry | undefined): boolean {
     for (const lot of this.#ready.lotsBefore(fresh)) {
-      const member = this.#dispatcher.next(({ spec }) => lot.fits(spec.filter));
+      const member = this.#dispatcher.next(({ filter }) => lot.fits(filter));
       const entry = member === null ? undefined : this.#ready.shiftFrom(lot);
       if (member === null || entry === undefined) continue;
       this.#offer(entry, member);
@@ -377,11 +376,12 @@ export class ClassicQueue implements Queue, Home {
   /** Whose turn it is to take the message. */
   #next(message: Message): Member | null {
     if (!this.#dispatcher.filtering) return this.#dispatcher.next();
-    return this.#dispatcher.next((member) => member.takes(message));
+    return this.#dispatcher.next((member) => this.#dispatcher.takes(member, message));
   }
 
   #give(entry: Entry, member: Member): void {
     this.#moves++;
+    if (this.#dispatcher.given(member, entry.message)) this.#ready.restore();
     if (member.spec.acknowledge) {
       this.#lend(entry, member);
     } else {
@@ -421,6 +421,7 @@ export class ClassicQueue implements Queue, Home {
    */
   #hand(entry: Entry, member: Member): void {
     this.#moves++;
+    this.#dispatcher.given(member, entry.message);
     this.#dispatching = true;
     try {
       if (member.spec.acknowledge) {
@@ -568,6 +569,7 @@ export class ClassicQueue implements Queue, Home {
   #leave(member: Member): void {
     this.#dispatcher.remove(member);
     if (member.idle) this.#members.delete(member);
+    if (member.spec.groupOf !== undefined) this.#ready.restore();
     this.#dispatch();
     this.#deserted();
   }

@@ -18,6 +18,8 @@ export class Member implements Subscription {
   readonly spec: ConsumeSpec;
   readonly consumer: Consumer;
   readonly owner: Owner;
+  /** What it wants; undefined: everything. One that heeds groups has one of its own. */
+  readonly filter: ConsumeSpec['filter'];
   readonly #events: MemberEvents;
   #paused = false;
   #cancelled = false;
@@ -28,6 +30,7 @@ export class Member implements Subscription {
     this.spec = spec;
     this.consumer = consumer;
     this.owner = owner;
+    this.filter = spec.filter ?? (spec.groupOf === undefined ? undefined : () => true);
     this.#events = events;
   }
 
@@ -47,7 +50,7 @@ export class Member implements Subscription {
 
   /** Whether it wants the message. */
   takes(message: Message): boolean {
-    return this.spec.filter === undefined || this.spec.filter(message);
+    return this.filter === undefined || this.filter(message);
   }
 
   pause(): void {

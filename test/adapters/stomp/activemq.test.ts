@@ -86,6 +86,36 @@ describe("ActiveMQ's dialect", () => {
     ]);
   });
 
+  test('exclusive consumers stand by for one another, and others for them', () => {
+    const broker = BROKER();
+    const [plain, first, second] = [broker.connect(), broker.connect(), broker.connect()];
+    const exclusive = { destination: '/queue/a', id: '1', 'activemq.exclusive': 'true' };
+    plain.send('SUBSCRIBE', { destination: '/queue/a', id: '1' });
+    for (const client of [first, second]) client.send('SUBSCRIBE', exclusive);
+    for (const body of ['1', '2']) plain.send('SEND', { destination: '/queue/a' }, body);
+    first.lose();
+    plain.send('SEND', { destination: '/queue/a' }, '3');
+    expect([plain, first, second].map(bodies)).toEqual([[], ['1', '2'], ['3']]);
+  });
+
+  test('a message group has one consumer, until it is closed', () => {
+    const broker = BROKER();
+    const [one, other] = [broker.connect(), broker.connect()];
+    for (const client of [one, other]) {
+      client.send('SUBSCRIBE', { destination: '/queue/a', id: '1' });
+    }
+    const send = (body: string, headers: Record<string, string>): void =>
+      one.send('SEND', { destination: '/queue/a', ...headers }, body);
+    for (const name of ['X', 'Y', 'Y', 'X', 'X']) send(name, { JMSXGroupID: name });
+    send('X end', { JMSXGroupID: 'X', JMSXGroupSeq: '-1' });
+    send('X anew', { JMSXGroupID: 'X', JMSXGroupSeq: '1' });
+    send('none', { note: 'JMSXGroupID' });
+    expect([one, other].map(bodies)).toEqual([
+      ['X', 'X', 'X', 'X end', 'none'],
+      ['Y', 'Y', 'X anew'],
+    ]);
+  });
+
   test('a queue is not subscribed to durably', () => {
     const client = BROKER().connect('1.2', { 'client-id': 'me' });
     const named = { 'activemq.subscriptionName': 's' };
