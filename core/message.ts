@@ -400,10 +400,16 @@ function annotated(properties: Properties, trail: Trail | null): Properties {
   );
   if (newest !== undefined && oldest !== undefined) {
     added.push(['x-death', trail.deaths.map(deathTable)]);
+    // The first stays so where a message comes with its history from elsewhere.
+    const { headers } = properties;
+    const known =
+      Array.isArray(header(headers, 'x-death')) &&
+      header(headers, 'x-first-death-reason') !== undefined;
     for (const [which, death] of [
       ['first', oldest],
       ['last', newest],
     ] as const) {
+      if (which === 'first' && known) continue;
       added.push([`x-${which}-death-reason`, death.reason]);
       added.push([`x-${which}-death-queue`, death.queue]);
       added.push([`x-${which}-death-exchange`, death.exchange]);

@@ -275,6 +275,28 @@ export function queueContract(name: string, create: () => Subject): void {
         expect([a.bodies.length, b.bodies.length]).toEqual([2, 2]);
       });
 
+      it('succeed by priority, and among equals in the order of their coming', async () => {
+        const single = args({ 'x-single-active-consumer': true });
+        await session.declareQueue(queueSpec('q', { arguments: single }), false);
+        const names = ['active', 'low', 'first', 'second'];
+        const ends = [];
+        const inboxes = [];
+        for (const [index, priority] of [1, 0, 9, 9].entries()) {
+          const inbox = new Inbox();
+          const spec = consumeSpec('q', { tag: names[index] ?? '', priority });
+          ends.push(await session.consume(spec, inbox));
+          inboxes.push(inbox);
+        }
+        const got: (string | undefined)[] = [];
+        for (const at of [0, 2, 3, 1]) {
+          publish({ key: 'q', body: 'm' });
+          got.push(names[inboxes.findIndex(({ bodies }) => bodies.length > 0)]);
+          inboxes[at]?.take();
+          await ends[at]?.cancel();
+        }
+        expect(got).toEqual(['active', 'first', 'second', 'low']);
+      });
+
       it('refuse an exclusive consumer where one at a time is active anyway', async () => {
         const single = args({ 'x-single-active-consumer': true });
         await session.declareQueue(queueSpec('q', { arguments: single }), false);

@@ -209,9 +209,10 @@ export class Model {
 
   join(consumer: ModelConsumer): void {
     const { consumers, single } = consumer.queue;
-    const lower = consumers.findIndex((other) => other.priority < consumer.priority);
-    const place = lower === -1 ? consumers.length : single ? Math.max(1, lower) : lower;
-    consumers.splice(place, 0, consumer);
+    const lower = consumers.findIndex(
+      (other, at) => !(single && at === 0) && other.priority < consumer.priority,
+    );
+    consumers.splice(lower === -1 ? consumers.length : lower, 0, consumer);
   }
 }
 

@@ -1,7 +1,7 @@
 /** What a dead message says of its history, to receivers of every protocol. */
 import { describe, expect, it } from 'vitest';
 import { buried, cycles } from '../../../core/embedded/deadletter.ts';
-import { type Death, header, type Message } from '../../../core/message.ts';
+import { type Death, type HeaderValue, header, Message } from '../../../core/message.ts';
 import { message } from '../../support/messages.ts';
 
 function dies(from: Message, queue: string, reason: Death['reason'], at: number): Message {
@@ -54,6 +54,20 @@ describe('x-death', () => {
     dead = dies(dead, 'retry', 'expired', 4000);
     const names = ['x-first-death-queue', 'x-first-death-reason', 'x-last-death-queue'];
     expect(names.map((name) => said(dead, name))).toEqual(['work', 'rejected', 'retry']);
+  });
+
+  it('leaves the first to a history that the message came with', () => {
+    const dead = dies(message({ key: 'work' }), 'work', 'rejected', 1000);
+    const { format, native, body, exchange, routingKey } = dead;
+    const headers: [string, HeaderValue][] = [
+      ['x-death', [new Map<string, HeaderValue>([['queue', 'elsewhere']])]],
+      ['x-first-death-reason', 'maxlen'],
+    ];
+    const told = { ...format, read: () => ({ headers }) };
+    const sent = new Message(told, native, body, exchange, routingKey, false, 0, 0, 0);
+    const again = dies(sent, 'work', 'expired', 2000);
+    expect(said(again, 'x-first-death-reason')).toBe('maxlen');
+    expect(said(again, 'x-last-death-reason')).toBe('expired');
   });
 
   it("replaces what the publisher said under the broker's names", () => {
