@@ -3,7 +3,7 @@
  * in batches. What comes while one batch is on its way to the disk makes the next; one sync answers
  * all who wait for it.
  *
- *     append … append   write + fdatasync              next batch
+ *     append … append   write and sync                 next batch
  *     ──── open ──────▶ in flight ───────▶ safe        a message removed while its batch is open is
  *                                                      never written
  *
@@ -13,12 +13,18 @@
 import assert from 'node:assert/strict';
 import type { Clock } from '../clock.ts';
 import type { Message } from '../message.ts';
-import { BATCH_MAGIC, FORMAT_VERSION, RecordType, RecordWriter, writeMessage } from './records.ts';
-import type { Disk, Segment } from './segment.ts';
+import {
+  BATCH_BYTES,
+  batchMark,
+  FORMAT_VERSION,
+  RecordType,
+  RecordWriter,
+  writeMessage,
+} from './records.ts';
+import { type Disk, SEGMENT_HEAD_BYTES, type Segment } from './segment.ts';
 
 /** In front of each segment. */
 const SEGMENT_HEAD = Buffer.concat([Buffer.from('RMQJ'), Buffer.from([0, 0, 0, FORMAT_VERSION])]);
-export const SEGMENT_HEAD_BYTES = SEGMENT_HEAD.length;
 const RETRY_MS = 1000;
 /** MESSAGE counts its queues in 16 bits. */
 const TARGETS_MAX = 65_535;
@@ -79,6 +85,8 @@ class Batch {
   readonly items: Item[] = [];
   readonly changed = new Set<Target>();
   readonly waiting: (() => void)[] = [];
+  /** It ends its segment. */
+  ends = false;
 
   get empty(): boolean {
     return this.items.length === 0 && this.changed.size === 0 && this.waiting.length === 0;
@@ -104,6 +112,11 @@ export class Journal {
   #scheduled = false;
   #closed = false;
   #troubled = false;
+  /** The segment behind this one, made while this one is filled; nobody waits for it then. */
+  #next: Segment | null = null;
+  #creating = false;
+  /** This segment has its END, and the next one is waited for. */
+  #turning = false;
   /** Bytes written since the start, for deciding on checkpoints. */
   #written = 0;
 
@@ -179,6 +192,7 @@ export class Journal {
     assert(this.idle, 'a journal is closed when everything is safe');
     this.#closed = true;
     this.#file.close();
+    this.#closeNext();
   }
 
   /** Writes nothing any more, whatever waits: the disk refuses. */
@@ -200,25 +214,28 @@ export class Journal {
     const batch = this.#open;
     this.#open = new Batch();
     this.#writing = true;
-    if (this.#offset >= this.#parts.segmentBytesMax) this.#turnSegment();
-    const writer = this.#encode(batch);
-    const pieces = this.#offset === 0 ? [SEGMENT_HEAD, ...writer.take()] : writer.take();
-    this.#send(batch, pieces, writer.length + (this.#offset === 0 ? SEGMENT_HEAD_BYTES : 0));
+    const pieces = this.#encode(batch);
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    this.#send(batch, pieces, length);
   }
 
-  #encode(batch: Batch): RecordWriter {
-    const writer = new RecordWriter();
-    const start = this.#offset === 0 ? SEGMENT_HEAD_BYTES : this.#offset;
-    writer.begin(RecordType.BATCH);
-    writer.raw(BATCH_MAGIC);
-    writer.f64(start);
-    writer.end();
+  #encode(batch: Batch): Buffer[] {
+    const { id } = this.#file;
+    const fresh = this.#offset === 0;
+    const start = fresh ? SEGMENT_HEAD_BYTES : this.#offset;
+    const writer = new RecordWriter(id);
     for (const item of batch.items) {
       if (typeof item === 'function') item(writer);
-      else if (item.targets.size > 0) this.#encodePut(writer, item, start);
+      else if (item.targets.size > 0) this.#encodePut(writer, item, start + BATCH_BYTES);
     }
     for (const target of batch.changed) target.writeChanges(writer);
-    return writer;
+    batch.ends = start + BATCH_BYTES + writer.length >= this.#parts.segmentBytesMax;
+    if (batch.ends) {
+      writer.begin(RecordType.END);
+      writer.end();
+    }
+    const mark = batchMark(id, start, BATCH_BYTES + writer.length);
+    return [...(fresh ? [SEGMENT_HEAD] : []), ...mark, ...writer.take()];
   }
 
   #encodePut(writer: RecordWriter, put: Put, start: number): void {
@@ -249,26 +266,57 @@ export class Journal {
       if (this.#troubled) this.#trouble(null);
       this.#offset += length;
       this.#written += length;
-      this.#writing = false;
       for (const item of batch.items) {
         if (typeof item === 'function') continue;
         item.targets.each((target, position) => target.readable(position));
       }
       for (const done of batch.waiting) done();
-      if (!this.#open.empty) this.#schedule();
-      this.#parts.settled();
+      this.#turning = batch.ends && this.#next === null;
+      if (!this.#turning) this.#goOn(batch.ends);
+      if (this.#offset >= this.#parts.segmentBytesMax / 2) this.#createNext();
     });
+  }
+
+  /** The next batch may leave, in a new segment where this one has ended. */
+  #goOn(turn: boolean): void {
+    if (turn) {
+      this.#file.close();
+      this.#segment = this.#next;
+      this.#next = null;
+      this.#offset = 0;
+    }
+    this.#writing = false;
+    if (!this.#open.empty) this.#schedule();
+    this.#parts.settled();
+  }
+
+  #createNext(): void {
+    if (this.#creating || this.#closed || this.#next !== null) return;
+    this.#creating = true;
+    this.#parts.disk.create(this.#file.id + 1, (error, segment) => {
+      this.#creating = false;
+      this.#next = segment;
+      if (this.#closed) this.#closeNext();
+      if (this.#closed || !this.#turning) return;
+      if (error !== null) {
+        this.#trouble(error);
+        this.#parts.clock.after(RETRY_MS, () => this.#createNext());
+        return;
+      }
+      if (this.#troubled) this.#trouble(null);
+      this.#turning = false;
+      this.#goOn(true);
+    });
+  }
+
+  #closeNext(): void {
+    this.#next?.close();
+    this.#next = null;
   }
 
   #trouble(error: Error | null): void {
     if ((error !== null) === this.#troubled) return;
     this.#troubled = error !== null;
     this.#parts.troubled(error);
-  }
-
-  #turnSegment(): void {
-    const { id } = this.#file;
-    this.#file.close();
-    this.open(id + 1, 0);
   }
 }

@@ -7,9 +7,9 @@
  *     data/state.mdb            definitions, tables and queue indexes as of one place in the
  * journal
  *
- * "Safe" is the journal's fdatasync. A checkpoint is made after so many bytes, and when the store
- * closes; segments that no index names any more are deleted then. Message bodies stay in the
- * journal and are read from there.
+ * "Safe" is the journal's synchronous write. A checkpoint is made after so many bytes, and when the
+ * store closes; segments that no index names any more go then. Message bodies stay in the journal
+ * and are read from there.
  */
 import { join } from 'node:path';
 import type { Clock, Timer } from '../clock.ts';
@@ -24,9 +24,9 @@ import { Compaction } from './compaction.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import { Journal } from './journal.ts';
 import type { Location } from './queue-index.ts';
-import { encodeMessage, RECORD_HEAD_BYTES, RecordReader, readMessage } from './records.ts';
-import { replay, StoreDamage, wholeRecord } from './replay.ts';
-import { type Disk, FileDisk, type Segment } from './segment.ts';
+import { encodeMessage, RECORD_HEAD_BYTES, RecordReader, readMessage, seedOf } from './records.ts';
+import { replay, StoreDamage, versionOf, wholeRecord } from './replay.ts';
+import { type Disk, FileDisk, SEGMENT_HEAD_BYTES, type Segment } from './segment.ts';
 import { StoreState } from './state.ts';
 
 export interface LmdbStoreOptions {
@@ -56,6 +56,12 @@ const RUN_BYTES = 64 * 1024;
 /** Segments that stay open for reading back. */
 const OPEN_SEGMENTS_MAX = 32;
 
+/** For reading back, with what its checksums begin with. */
+interface OpenSegment {
+  readonly file: Segment;
+  readonly seed: number;
+}
+
 export class LmdbStore implements Store {
   readonly name = 'lmdb';
   readonly durable = true;
@@ -66,7 +72,7 @@ export class LmdbStore implements Store {
   readonly #journal: Journal;
   readonly #state: StoreState;
   readonly #compaction: Compaction;
-  readonly #open = new Map<number, Segment>();
+  readonly #open = new Map<number, OpenSegment>();
   readonly #listeners: ((error: Error | null) => void)[] = [];
   /** Why no writes are taken: they fail, or there is no room for more. */
   #failing: Error | null = null;
@@ -167,7 +173,8 @@ export class LmdbStore implements Store {
         'closed while the store cannot write: what was not confirmed is lost',
       );
     }
-    for (const segment of this.#open.values()) segment.close();
+    for (const { file } of this.#open.values()) file.close();
+    await this.#disk.close();
     await this.#checkpoint.close();
     this.#lock.release();
   }
@@ -208,15 +215,19 @@ export class LmdbStore implements Store {
       const [first, last] = [run[0], run.at(-1)];
       if (first === undefined || last === undefined) break;
       const length = last.offset + last.length - first.offset;
-      const bytes = this.#segment(first.segment).read(first.offset, length);
-      for (const each of run) messages.push(this.#decode(each, bytes, each.offset - first.offset));
+      const { file, seed } = this.#segment(first.segment);
+      const bytes = file.read(first.offset, length);
+      for (const each of run) {
+        messages.push(this.#decode(each, bytes, each.offset - first.offset, seed));
+      }
       at += run.length;
     }
     return messages;
   }
 
-  #decode({ segment, offset, length }: Location, bytes: Buffer, at: number): Message | null {
-    if (wholeRecord(bytes, at) !== length) {
+  #decode(location: Location, bytes: Buffer, at: number, seed: number): Message | null {
+    const { segment, offset, length } = location;
+    if (wholeRecord(bytes, at, seed) !== length) {
       const where = { segment, offset, length };
       this.#options.log.error(where, 'a stored message is damaged: passed over, left where it is');
       return null;
@@ -234,19 +245,21 @@ export class LmdbStore implements Store {
     }
   }
 
-  #segment(id: number): Segment {
+  #segment(id: number): OpenSegment {
     let segment = this.#open.get(id);
     if (segment === undefined) {
       if (this.#open.size >= OPEN_SEGMENTS_MAX) this.#closeOldest();
-      segment = this.#disk.open(id);
+      const file = this.#disk.open(id);
+      const version = versionOf(file.read(0, SEGMENT_HEAD_BYTES), id);
+      segment = { file, seed: seedOf(id, version) };
       this.#open.set(id, segment);
     }
     return segment;
   }
 
   #closeOldest(): void {
-    for (const [id, segment] of this.#open) {
-      segment.close();
+    for (const [id, { file }] of this.#open) {
+      file.close();
       this.#open.delete(id);
       return;
     }
@@ -319,7 +332,7 @@ export class LmdbStore implements Store {
     await this.#checkpoint.write(this.#unwritten, place);
     this.#unwritten = [];
     for (const id of unwanted) {
-      this.#open.get(id)?.close();
+      this.#open.get(id)?.file.close();
       this.#open.delete(id);
       this.#disk.remove(id);
     }

@@ -1,6 +1,7 @@
 /**
- * The journal's records on disk, format version 1.
+ * The journal's records on disk, format version 2.
  *
+ *     segment = 'RMQJ' · version u32 · batches
  *     record  = length u32 · crc32 u32 · type u8 · payload        length and crc cover type and
  * payload
  *     MESSAGE = durable u8 · count u16 · count × (queue u32 · position f64) · message
@@ -10,15 +11,22 @@
  *     DROPPED = queue u32                                         a log ends
  *     DEFINE  = kind · key · record, or UNDEFINE = kind · key
  *     SET     = table · key · value bytes, or UNSET = table · key
- *     BATCH   = magic · offset f64: everything before `offset` in this segment is safe
+ *     BATCH   = magic · offset f64 · length f64                   everything before `offset` in this
+ *                                                                 segment is safe; `length` with it
+ *     END                                                         the next segment goes on
  *
- * Texts are u32 length and UTF-8. Integers are big-endian.
+ * Texts are u32 length and UTF-8. Integers are big-endian. A segment's checksums begin with its
+ * number: what an earlier one left in a file that is used again is no record of it.
+ *
+ * In version 1 checksums began with 0, batches told no length, and a segment ended with its file.
  */
 import { crc32 } from 'node:zlib';
 import { type Format, Message, type Trail } from '../message.ts';
 import type { Registry } from '../registry.ts';
 
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
+/** Segments up to this version end with their file, and are never used again. */
+const UNSEEDED_VERSION = 1;
 
 export const RecordType = {
   MESSAGE: 1,
@@ -31,6 +39,7 @@ export const RecordType = {
   SET: 8,
   UNSET: 9,
   BATCH: 10,
+  END: 11,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
@@ -38,6 +47,8 @@ export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 export const RECORD_HEAD_BYTES = 8;
 /** Marks the beginning of a batch, to be found again behind a damaged place. */
 export const BATCH_MAGIC = Buffer.from('\u00abRMQ-BATCH\u00bb', 'latin1');
+/** A BATCH as a whole. */
+export const BATCH_BYTES = RECORD_HEAD_BYTES + 1 + BATCH_MAGIC.length + 8 + 8;
 /** Bodies from here on are written from where they are, without a copy. */
 const PASS_BYTES = 8192;
 const BLOCK_BYTES = 64 * 1024;
@@ -45,8 +56,25 @@ const BLOCK_BYTES = 64 * 1024;
 const SHORT_TEXT = 64;
 const NOTHING = Buffer.alloc(0);
 
+/** What the checksums of a segment of this version begin with. */
+export function seedOf(segment: number, version: number): number {
+  return version <= UNSEEDED_VERSION ? 0 : segment;
+}
+
+/** What a batch of so many bytes, this record's included, begins with. */
+export function batchMark(segment: number, offset: number, length: number): Buffer[] {
+  const writer = new RecordWriter(segment, BATCH_BYTES);
+  writer.begin(RecordType.BATCH);
+  writer.raw(BATCH_MAGIC);
+  writer.f64(offset);
+  writer.f64(length);
+  writer.end();
+  return writer.take();
+}
+
 /** Encodes the records of one batch, one after the other. */
 export class RecordWriter {
+  readonly #seed: number;
   #buffer: Buffer;
   /** Of `#buffer`: what is not yet a piece, the record being written, the next byte. */
   #from = 0;
@@ -55,7 +83,9 @@ export class RecordWriter {
   readonly #pieces: Buffer[] = [];
   #bytes = 0;
 
-  constructor(blockBytes: number = BLOCK_BYTES) {
+  /** `seed` is what checksums begin with: the segment's number. */
+  constructor(seed: number, blockBytes: number = BLOCK_BYTES) {
+    this.#seed = seed;
     this.#buffer = Buffer.allocUnsafeSlow(blockBytes);
   }
 
@@ -76,7 +106,7 @@ export class RecordWriter {
     const small = tail.length < PASS_BYTES;
     if (small) this.raw(tail);
     const start = this.#record + RECORD_HEAD_BYTES;
-    const head = crc32(this.#buffer.subarray(start, this.#at));
+    const head = crc32(this.#buffer.subarray(start, this.#at), this.#seed);
     const length = this.#at - start + (small ? 0 : tail.length);
     putLong(this.#buffer, this.#record, length);
     putLong(this.#buffer, this.#record + 4, small ? head : crc32(tail, head));
@@ -212,6 +242,11 @@ export class RecordReader {
     return this.#bytes.subarray(start, start + length);
   }
 
+  /** Bytes that were not read yet. */
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
   rest(): Buffer {
     return this.#bytes.subarray(this.#at);
   }
@@ -274,7 +309,7 @@ export function readMessage(reader: RecordReader, formats: Registry<Format>): Me
 
 /** A message as the value of a table. */
 export function encodeMessage(message: Message): Buffer {
-  const writer = new RecordWriter(256 + message.native.length + message.body.length);
+  const writer = new RecordWriter(0, 256 + message.native.length + message.body.length);
   writeMessage(writer, message);
   writer.raw(message.body);
   return Buffer.concat(writer.take());

@@ -4,6 +4,8 @@
  */
 import {
   closeSync,
+  constants,
+  existsSync,
   fdatasync,
   fstatSync,
   fsyncSync,
@@ -13,9 +15,10 @@ import {
   readdirSync,
   readSync,
   statfsSync,
-  unlinkSync,
+  statSync,
   writev,
 } from 'node:fs';
+import { open, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 type Done = (error: Error | null) => void;
@@ -36,44 +39,127 @@ export interface Segment {
 export interface Disk {
   /** Ids that exist, ascending. */
   segments(): number[];
+  /** One to be read or gone on with; made where it does not exist. */
   open(id: number): Segment;
+  /**
+   * Makes one without holding up anybody. Its name is safe when `done` is called; what it has may
+   * be what a removed one left, behind a head of zeros.
+   */
+  create(id: number, done: (error: Error | null, segment: Segment | null) => void): void;
+  /** It is not among the segments any more; its file may be used for another. */
   remove(id: number): void;
   /** Bytes that may still be written. */
   freeBytes(): number;
+  /** Resolved when nothing is done on the disk any more. */
+  close(): Promise<void>;
 }
+
+/** In front of each segment. */
+export const SEGMENT_HEAD_BYTES = 8;
+/**
+ * Removed segments whose files are kept for the next ones: to write over what is there is several
+ * times cheaper than to make a file longer, whose blocks and length have to be made safe too.
+ */
+const SPARES_MAX = 2;
 
 /** Pieces that one system call takes (IOV_MAX is 1024 on Linux). */
 const PIECES_MAX = 1000;
 const NAME = /^(\d{10})\.journal$/;
+const SPARE_NAME = /^\d{10}\.spare$/;
 
 export class FileDisk implements Disk {
   readonly #directory: string;
+  /** Files of removed segments, with their sizes. */
+  readonly #spares = new Map<string, number>();
+  /** Segments on their way to be removed. */
+  readonly #leaving = new Set<number>();
+  /** One thing after the other, beside everything else. */
+  #work: Promise<void> = Promise.resolve();
 
   constructor(directory: string) {
     this.#directory = directory;
     mkdirSync(directory, { recursive: true });
+    // What a killed process made is there, but perhaps not yet for good.
+    this.#syncDirectory();
+    for (const name of readdirSync(directory)) {
+      const path = join(directory, name);
+      if (SPARE_NAME.test(name)) this.#spares.set(path, statSync(path).size);
+    }
   }
 
   segments(): number[] {
     const ids = readdirSync(this.#directory).map((name) => Number(NAME.exec(name)?.[1] ?? 0));
-    return ids.filter((id) => id > 0).sort((a, b) => a - b);
+    return ids.filter((id) => id > 0 && !this.#leaving.has(id)).sort((a, b) => a - b);
   }
 
   open(id: number): Segment {
-    const descriptor = openSync(this.#path(id), 'a+');
-    // The name must outlive a crash as well as what is in the file.
-    this.#syncDirectory();
-    closeSync(descriptor);
-    return new FileSegment(id, openSync(this.#path(id), 'r+'));
+    const path = this.#path(id, 'journal');
+    if (!existsSync(path)) {
+      closeSync(openSync(path, 'a'));
+      // The name must outlive a crash as well as what is in the file.
+      this.#syncDirectory();
+    }
+    return new FileSegment(id, path);
+  }
+
+  create(id: number, done: (error: Error | null, segment: Segment | null) => void): void {
+    const path = this.#path(id, 'journal');
+    this.#after(async () => {
+      const [spare] = this.#spares.keys();
+      if (spare !== undefined) {
+        this.#spares.delete(spare);
+        await rename(spare, path);
+      }
+      await (await open(path, 'a')).close();
+      const directory = await open(this.#directory);
+      await directory.sync().finally(() => directory.close());
+      return new FileSegment(id, path);
+    }, done);
   }
 
   remove(id: number): void {
-    unlinkSync(this.#path(id));
+    this.#leaving.add(id);
+    this.#after(
+      () => this.#spare(id),
+      () => this.#leaving.delete(id),
+    );
   }
 
   freeBytes(): number {
     const { bavail, bsize } = statfsSync(this.#directory);
-    return bavail * bsize;
+    return [...this.#spares.values()].reduce((sum, size) => sum + size, bavail * bsize);
+  }
+
+  close(): Promise<void> {
+    return this.#work;
+  }
+
+  /** Keeps the file of a segment, or deletes it. */
+  async #spare(id: number): Promise<void> {
+    const path = this.#path(id, 'journal');
+    if (this.#spares.size >= SPARES_MAX) return unlink(path);
+    const file = await open(path, 'r+');
+    try {
+      // Before it can be taken for a segment again nothing may look like one in it.
+      await file.write(Buffer.alloc(SEGMENT_HEAD_BYTES), 0, SEGMENT_HEAD_BYTES, 0);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    const spare = this.#path(id, 'spare');
+    await rename(path, spare);
+    this.#spares.set(spare, (await stat(spare)).size);
+  }
+
+  #after<Result>(
+    act: () => Promise<Result>,
+    done: (error: Error | null, result: Result | null) => void,
+  ): void {
+    // What `done` throws is nobody's to catch.
+    this.#work = this.#work.then(act).then(
+      (result) => queueMicrotask(() => done(null, result)),
+      (error: Error) => queueMicrotask(() => done(error, null)),
+    );
   }
 
   #syncDirectory(): void {
@@ -82,22 +168,32 @@ export class FileDisk implements Disk {
     closeSync(descriptor);
   }
 
-  #path(id: number): string {
-    return join(this.#directory, `${String(id).padStart(10, '0')}.journal`);
+  #path(id: number, kind: 'journal' | 'spare'): string {
+    return join(this.#directory, `${String(id).padStart(10, '0')}.${kind}`);
   }
 }
 
 class FileSegment implements Segment {
   readonly id: number;
+  readonly #path: string;
   readonly #descriptor: number;
+  /** On it a write returns when it is safe. */
+  #safe: number | null = null;
 
-  constructor(id: number, descriptor: number) {
+  constructor(id: number, path: string) {
     this.id = id;
-    this.#descriptor = descriptor;
+    this.#path = path;
+    this.#descriptor = openSync(path, 'r+');
   }
 
   write(pieces: readonly Buffer[], offset: number, done: Done): void {
-    this.#writeFrom(pieces, offset, (error) => {
+    if (pieces.length <= PIECES_MAX) {
+      // One way to the disk and back instead of two: confirms are that much sooner.
+      this.#safe ??= openSync(this.#path, constants.O_WRONLY | constants.O_DSYNC);
+      writeFrom(this.#safe, pieces, offset, done);
+      return;
+    }
+    writeFrom(this.#descriptor, pieces, offset, (error) => {
       if (error === null) fdatasync(this.#descriptor, done);
       else done(error);
     });
@@ -125,17 +221,23 @@ class FileSegment implements Segment {
 
   close(): void {
     closeSync(this.#descriptor);
+    if (this.#safe !== null) closeSync(this.#safe);
   }
+}
 
-  #writeFrom(pieces: readonly Buffer[], offset: number, done: Done): void {
-    const now = pieces.slice(0, PIECES_MAX);
-    writev(this.#descriptor, now, offset, (error, written) => {
-      if (error !== null) return done(error);
-      const left = unwritten(pieces, written);
-      if (left.length === 0) done(null);
-      else this.#writeFrom(left, offset + written, done);
-    });
-  }
+function writeFrom(
+  descriptor: number,
+  pieces: readonly Buffer[],
+  offset: number,
+  done: Done,
+): void {
+  const now = pieces.slice(0, PIECES_MAX);
+  writev(descriptor, now, offset, (error, written) => {
+    if (error !== null) return done(error);
+    const left = unwritten(pieces, written);
+    if (left.length === 0) done(null);
+    else writeFrom(descriptor, left, offset + written, done);
+  });
 }
 
 function unwritten(pieces: readonly Buffer[], written: number): Buffer[] {

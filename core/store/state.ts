@@ -118,8 +118,6 @@ export class StoreState {
       case RecordType.DROPPED:
         this.#logsById.get(reader.u32())?.discard();
         return;
-      case RecordType.BATCH:
-        return;
       default:
         this.space.apply(type, reader);
     }

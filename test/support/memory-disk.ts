@@ -1,10 +1,21 @@
-import type { Disk, Segment } from '../../core/store/segment.ts';
+import { type Disk, SEGMENT_HEAD_BYTES, type Segment } from '../../core/store/segment.ts';
 
-/** Segments in memory that survive a "restart" of the store on the same object, with faults on demand. */
+/**
+ * Segments in memory that survive a "restart" of the store on the same object, with faults on
+ * demand. What a removed one had is in the next one, as on a real disk.
+ */
 export class MemoryDisk implements Disk {
   readonly files = new Map<number, Buffer>();
+  readonly #spares: Buffer[] = [];
   /** Writes fail with this while it is set. */
   fault: Error | null = null;
+  /** No segment can be made while it is set. */
+  createFault: Error | null = null;
+  /** Files of removed segments that were used again. */
+  reused = 0;
+  /** The last write, and its segment before it. */
+  lastWrite = { id: 0, offset: 0, length: 0 };
+  beforeLastWrite = Buffer.alloc(0);
   /** What is said to be free. */
   free = 1e12;
   /** Writes that were asked for. */
@@ -22,7 +33,11 @@ export class MemoryDisk implements Disk {
       write: (pieces, offset, done) => {
         this.writes++;
         if (this.fault !== null) return done(this.fault);
-        this.files.set(id, Buffer.concat([bytes().subarray(0, offset), ...pieces]));
+        this.beforeLastWrite = Buffer.from(bytes());
+        const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+        this.lastWrite = { id, offset, length };
+        const written = Buffer.concat([bytes().subarray(0, offset), ...pieces]);
+        this.files.set(id, Buffer.concat([written, bytes().subarray(written.length)]));
         done(null);
       },
       read: (offset, length) => bytes().subarray(offset, offset + length),
@@ -32,8 +47,26 @@ export class MemoryDisk implements Disk {
     };
   }
 
+  create(id: number, done: (error: Error | null, segment: Segment | null) => void): void {
+    const fault = this.fault ?? this.createFault;
+    if (fault !== null) {
+      done(fault, null);
+      return;
+    }
+    const spare = this.#spares.shift();
+    if (spare !== undefined) this.reused++;
+    this.files.set(id, spare ?? Buffer.alloc(0));
+    done(null, this.open(id));
+  }
+
   remove(id: number): void {
+    const left = this.files.get(id) ?? Buffer.alloc(0);
+    this.#spares.push(left.fill(0, 0, SEGMENT_HEAD_BYTES));
     this.files.delete(id);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 
   freeBytes(): number {
