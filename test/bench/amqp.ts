@@ -1,5 +1,6 @@
 /** AMQP 0-9-1, as far as a load needs it. */
 import type { RawClient } from '../support/raw-client.ts';
+import { Confirms } from './confirms.ts';
 import { FrameCounter, type Framing } from './frame-counter.ts';
 import {
   Batch,
@@ -75,17 +76,10 @@ export const amqp: BenchProtocol = {
       await reply(client, 85, 11);
     }
     const batch = new Batch(...messages(shape));
-    let highest = 0;
+    const confirms = new Confirms(confirmed);
     const frames = new FrameCounter(FRAMES, (bytes, offset) => {
       if (bytes[offset] !== METHOD || bytes.readUInt32BE(offset + 7) !== BASIC_ACK) return;
-      const tag = Number(bytes.readBigUInt64BE(offset + 11));
-      if (bytes[offset + 19] === 1) {
-        if (tag > highest) confirmed(tag - highest);
-        highest = Math.max(highest, tag);
-      } else {
-        confirmed(1);
-        highest = Math.max(highest, tag);
-      }
+      confirms.take(Number(bytes.readBigUInt64BE(offset + 11)), bytes[offset + 19] === 1);
     });
     const socket = stream(client, (chunk) => frames.push(chunk));
     return {

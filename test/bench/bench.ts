@@ -13,9 +13,9 @@
  * On a machine that does other things compare CPU time and ratios of one run, not rates.
  */
 import { parseArgs } from 'node:util';
-import { type End, measure, measureIdle, type Result } from './load.ts';
+import { type End, measure, measureIdle, type Percentiles, type Result } from './load.ts';
 import type { BenchProtocol } from './party.ts';
-import { PROTOCOLS, SCENARIOS, type Scenario } from './scenario.ts';
+import { PROTOCOLS, SCENARIOS, type Scenario, USUAL_SIZE } from './scenario.ts';
 import { OwnServer } from './server.ts';
 
 const { values: options } = parseArgs({
@@ -38,8 +38,18 @@ const { values: options } = parseArgs({
 
 const HOST = '127.0.0.1';
 /** Widths of the columns; the first two are text. */
-const COLUMNS = [9, 21, 12, 12, 9, 10, 10];
-const HEADINGS = ['from', 'scenario', 'messages/s', 'CPU µs', 'memory', 'p50 ms', 'p99 ms'];
+const COLUMNS = [9, 24, 12, 12, 9, 10, 10, 15, 10];
+const HEADINGS = [
+  'from',
+  'scenario',
+  'messages/s',
+  'CPU µs',
+  'memory',
+  'p50 ms',
+  'p99 ms',
+  'confirm p50',
+  'p99 ms',
+];
 
 /** A server under load. */
 interface Server {
@@ -56,7 +66,7 @@ function row(...cells: readonly string[]): void {
 }
 
 function show(label: string, scenario: string, result: Result): void {
-  const { rate, cpuMicros, memoryBytes, latency } = result;
+  const { rate, cpuMicros, memoryBytes, latency, confirm } = result;
   row(
     label,
     scenario,
@@ -65,6 +75,8 @@ function show(label: string, scenario: string, result: Result): void {
     memoryBytes === null ? '-' : `${Math.round(memoryBytes / 2 ** 20)} MB`,
     latency.p50.toFixed(2),
     latency.p99.toFixed(2),
+    confirm?.p50.toFixed(2) ?? '-',
+    confirm?.p99.toFixed(2) ?? '-',
   );
 }
 
@@ -156,6 +168,8 @@ function ratios(mine: Result, theirs: Result): string[] {
     '',
     ratio(mine.latency.p50, theirs.latency.p50),
     ratio(mine.latency.p99, theirs.latency.p99),
+    ratio(mine.confirm?.p50 ?? null, theirs.confirm?.p50 ?? null),
+    ratio(mine.confirm?.p99 ?? null, theirs.confirm?.p99 ?? null),
   ];
 }
 
@@ -165,14 +179,16 @@ function medians(results: readonly Result[]): Result {
     return sorted[sorted.length >> 1] ?? 0;
   };
   const known = results.every(({ cpuMicros }) => cpuMicros !== null);
+  const percentiles = (pick: (result: Result) => Percentiles | null): Percentiles => ({
+    p50: median((result) => pick(result)?.p50 ?? 0),
+    p99: median((result) => pick(result)?.p99 ?? 0),
+  });
   return {
     rate: median(({ rate }) => rate),
     cpuMicros: known ? median(({ cpuMicros }) => cpuMicros ?? 0) : null,
     memoryBytes: known ? median(({ memoryBytes }) => memoryBytes ?? 0) : null,
-    latency: {
-      p50: median(({ latency }) => latency.p50),
-      p99: median(({ latency }) => latency.p99),
-    },
+    latency: percentiles(({ latency }) => latency),
+    confirm: results[0]?.confirm ? percentiles(({ confirm }) => confirm) : null,
   };
 }
 
@@ -190,7 +206,8 @@ async function idle(protocol: BenchProtocol, ours: Server, other: Server | null)
 }
 
 function nameOf({ name, shape }: Scenario): string {
-  return shape.size < 1024 ? name : `${name} ${shape.size / 1024} KiB`;
+  if (shape.size === USUAL_SIZE) return name;
+  return shape.size < 1024 ? `${name} ${shape.size} B` : `${name} ${shape.size / 1024} KiB`;
 }
 
 function wanted({ name, from, to, usual }: Scenario): boolean {

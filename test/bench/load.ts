@@ -2,12 +2,15 @@
  * One measurement: publishers keep a window of messages on their way, consumers take them, and
  * for some seconds it is counted what arrived and what CPU time the server's process used for it.
  */
+import type { Confirmed } from './confirms.ts';
 import { type BenchProtocol, Grade, type Publisher, type Shape, type Target } from './party.ts';
 import { usage } from './server.ts';
 
 const BATCH_MAX = 128;
 const WARM_UP_SECONDS = 1;
 const IDLE_WARM_UP = 500;
+/** Far more than a server lets anybody have on the way. */
+const ON_THE_WAY_MAX = 2 ** 20;
 
 export interface Result {
   /** Messages published and received by everybody they were for, per second. */
@@ -15,8 +18,16 @@ export interface Result {
   /** CPU time of the server per delivery; null where its process is not known. */
   readonly cpuMicros: number | null;
   readonly memoryBytes: number | null;
-  /** From publish to the first consumer's receipt, in milliseconds. */
-  readonly latency: { readonly p50: number; readonly p99: number };
+  /** From publish to the first consumer's receipt. */
+  readonly latency: Percentiles;
+  /** From publish to its confirm; null where there are none, or several publishers. */
+  readonly confirm: Percentiles | null;
+}
+
+/** In milliseconds. */
+export interface Percentiles {
+  readonly p50: number;
+  readonly p99: number;
 }
 
 /** One end of a load: a protocol, and the server to speak it with. */
@@ -48,13 +59,14 @@ export async function measure(plan: Plan): Promise<Result> {
   );
   const open: Publisher[] = [];
   while (open.length < shape.publishers) {
-    const confirmed = (count: number): void => flow.confirmed(count);
+    const confirmed: Confirmed = (count, first) => flow.confirmed(count, first);
     open.push(await from.protocol.publish(from.target, shape, confirmed));
   }
   let turn = 0;
   flow.start((count) => open[turn++ % open.length]?.publish(count));
   await sleep(WARM_UP_SECONDS);
   flow.latencies.clear();
+  flow.confirmLatencies.clear();
   const before = { at: performance.now(), count: flow.deliveries, use: use(plan.pid) };
   await sleep(plan.seconds);
   const after = { at: performance.now(), count: flow.deliveries, use: use(plan.pid) };
@@ -68,20 +80,22 @@ export async function measure(plan: Plan): Promise<Result> {
     rate: deliveries / shape.consumers / ((after.at - before.at) / 1000),
     cpuMicros: cpu === null ? null : (cpu * 1e6) / deliveries,
     memoryBytes: after.use?.memoryBytes ?? null,
-    latency: { p50: flow.latencies.percentile(50), p99: flow.latencies.percentile(99) },
+    latency: flow.latencies.percentiles,
+    confirm: confirms && shape.publishers === 1 ? flow.confirmLatencies.percentiles : null,
   };
 }
 
 /** Counts, and publishes the next batch when there is room for it in the window. */
 class Flow {
   readonly latencies = new Histogram();
+  readonly confirmLatencies = new Histogram();
   readonly #confirms: boolean;
   readonly #window: number;
   readonly #rate: number;
   readonly #batch: number;
   readonly #receivedBy: number[];
-  /** When what the first consumer still waits for was published: batches, oldest first. */
-  readonly #onTheWay: { at: number; left: number }[] = [];
+  /** When each of the last messages was published, or should have been. */
+  readonly #publishedAt = new Float64Array(ON_THE_WAY_MAX);
   #publish: ((count: number) => void) | null = null;
   #pacer: NodeJS.Timeout | undefined;
   #published = 0;
@@ -111,50 +125,62 @@ class Flow {
   }
 
   received(consumer: number, count: number): void {
-    this.#receivedBy[consumer] = (this.#receivedBy[consumer] ?? 0) + count;
-    if (consumer === 0) this.#measure(count);
+    // Before it starts, consumers may get what an earlier run left.
+    if (this.#publish === null) return;
+    const before = this.#receivedBy[consumer] ?? 0;
+    this.#receivedBy[consumer] = before + count;
+    if (consumer === 0) this.#measure(this.latencies, before + 1, count);
     this.#fill();
   }
 
-  confirmed(count: number): void {
+  confirmed(count: number, first: number = this.#confirmed + 1): void {
     this.#confirmed += count;
+    this.#measure(this.confirmLatencies, first, count);
     this.#fill();
   }
 
   #fill(): void {
-    // Before it starts, consumers may get what an earlier run left.
     if (this.#rate > 0 || this.#publish === null) return;
     let done = Math.min(...this.#receivedBy);
     if (this.#confirms) done = Math.min(done, this.#confirmed);
     while (this.#published + this.#batch - done <= this.#window) this.#send(this.#batch);
   }
 
+  /**
+   * What is late is sent at once but counts from when it was due: else a server that stalls would
+   * have fewer messages that wait for it.
+   */
   #pace(): void {
     const start = performance.now();
     this.#pacer = setInterval(() => {
       const due = Math.floor(((performance.now() - start) / 1000) * this.#rate);
-      while (this.#published < due) this.#send(Math.min(BATCH_MAX, due - this.#published));
+      while (this.#published < due) {
+        const count = Math.min(this.#batch, due - this.#published);
+        for (let n = this.#published + 1; n <= this.#published + count; n++) {
+          this.#publishedAt[n % ON_THE_WAY_MAX] = start + (n / this.#rate) * 1000;
+        }
+        this.#publishNext(count);
+      }
     }, 1);
   }
 
   #send(count: number): void {
-    if (this.#publish === null) return;
-    this.#published += count;
-    this.#onTheWay.push({ at: performance.now(), left: count });
-    this.#publish(count);
+    const now = performance.now();
+    for (let n = 1; n <= count; n++) {
+      this.#publishedAt[(this.#published + n) % ON_THE_WAY_MAX] = now;
+    }
+    this.#publishNext(count);
   }
 
-  #measure(count: number): void {
+  #publishNext(count: number): void {
+    this.#published += count;
+    this.#publish?.(count);
+  }
+
+  #measure(latencies: Histogram, first: number, count: number): void {
     const now = performance.now();
-    let left = count;
-    while (left > 0) {
-      const oldest = this.#onTheWay[0];
-      if (oldest === undefined) return;
-      const taken = Math.min(left, oldest.left);
-      this.latencies.add(now - oldest.at, taken);
-      oldest.left -= taken;
-      left -= taken;
-      if (oldest.left === 0) this.#onTheWay.shift();
+    for (let n = first; n < first + count; n++) {
+      latencies.add(now - (this.#publishedAt[n % ON_THE_WAY_MAX] ?? now));
     }
   }
 }
@@ -164,10 +190,10 @@ class Histogram {
   readonly #steps = new Uint32Array(1_000_000);
   #count = 0;
 
-  add(milliseconds: number, times: number): void {
+  add(milliseconds: number): void {
     const step = Math.min(this.#steps.length - 1, Math.round(milliseconds * 100));
-    this.#steps[step] = (this.#steps[step] ?? 0) + times;
-    this.#count += times;
+    this.#steps[step] = (this.#steps[step] ?? 0) + 1;
+    this.#count++;
   }
 
   clear(): void {
@@ -175,7 +201,11 @@ class Histogram {
     this.#count = 0;
   }
 
-  percentile(percent: number): number {
+  get percentiles(): Percentiles {
+    return { p50: this.#percentile(50), p99: this.#percentile(99) };
+  }
+
+  #percentile(percent: number): number {
     let left = (this.#count * percent) / 100;
     for (const [step, times] of this.#steps.entries()) {
       left -= times;

@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { connect, type RawClient } from '../support/raw-client.ts';
+import type { Confirmed } from './confirms.ts';
 
 export interface Target {
   readonly host: string;
@@ -66,7 +67,7 @@ export interface BenchProtocol {
   readonly confirms: boolean;
   consume(target: Target, shape: Shape, number: number, received: Counted): Promise<Consumer>;
   /** `confirmed` is told nothing where the shape is not confirmed. */
-  publish(target: Target, shape: Shape, confirmed: Counted): Promise<Publisher>;
+  publish(target: Target, shape: Shape, confirmed: Confirmed): Promise<Publisher>;
 }
 
 export function open(target: Target): Promise<RawClient> {

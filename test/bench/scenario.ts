@@ -18,8 +18,11 @@ export interface Scenario {
   readonly usual: boolean;
 }
 
+/** Body bytes where nothing else is said. */
+export const USUAL_SIZE = 128;
+
 const PLAIN: Shape = {
-  size: 128,
+  size: USUAL_SIZE,
   grade: Grade.TRANSIENT,
   route: 'queue',
   publishers: 1,
@@ -31,11 +34,13 @@ const KIBIBYTE = 1024;
 const WINDOW = 4096;
 /** MQTT brokers close on a client that goes beyond their receive maximum. */
 const INFLIGHT = 512;
+const CONFIRM_WINDOW = 1000;
 
 export const SCENARIOS: readonly Scenario[] = [
   own(amqp, 'transient', PLAIN, true),
   own(amqp, 'transient', { ...PLAIN, size: 10 * KIBIBYTE }),
   own(amqp, 'confirmed', CONFIRMED, true),
+  own(amqp, 'confirmed', { ...CONFIRMED, size: 512 }),
   own(amqp, 'confirmed', { ...CONFIRMED, size: KIBIBYTE }),
   own(amqp, 'confirmed', { ...CONFIRMED, size: 10 * KIBIBYTE }),
   own(amqp, 'fan-out-10', { ...PLAIN, route: 'fan-out', consumers: 10 }, true),
@@ -60,15 +65,9 @@ function own(
   shape: Shape,
   usual: boolean = false,
 ): Scenario {
-  const bounded = protocol === mqtt && shape.grade !== Grade.TRANSIENT;
-  return {
-    name,
-    from: protocol,
-    to: protocol,
-    shape,
-    window: bounded ? INFLIGHT : WINDOW,
-    usual,
-  };
+  const safe = protocol === mqtt ? INFLIGHT : CONFIRM_WINDOW;
+  const window = shape.grade === Grade.TRANSIENT ? WINDOW : safe;
+  return { name, from: protocol, to: protocol, shape, window, usual };
 }
 
 function cross(from: BenchProtocol, to: BenchProtocol, usual: boolean = false): Scenario {
