@@ -6,10 +6,24 @@ export interface Random {
   bytes(size: number): Buffer;
 }
 
+/** Asking the system costs microseconds, however little is wanted. */
+const POOL_BYTES = 4096;
+
 /** The operating system's randomness, for everything that must not be guessed. */
 export class SystemRandom implements Random {
+  #pool = Buffer.alloc(0);
+  /** Nothing before it is given out again. */
+  #next = 0;
+
   bytes(size: number): Buffer {
-    return randomBytes(size);
+    if (size > POOL_BYTES / 8) return randomBytes(size);
+    if (this.#next + size > this.#pool.length) {
+      this.#pool = randomBytes(POOL_BYTES);
+      this.#next = 0;
+    }
+    const start = this.#next;
+    this.#next += size;
+    return Buffer.from(this.#pool.subarray(start, this.#next));
   }
 }
 
