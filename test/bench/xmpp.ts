@@ -1,8 +1,12 @@
-/** XMPP, as far as a load needs it: chat messages from one user to another. */
+/**
+ * XMPP, as far as a load needs it: chat messages from one user to another, and pubsub nodes as topics.
+ */
 import type { RawClient } from '../support/raw-client.ts';
-import { Batch, type BenchProtocol, open, stream, type Target } from './party.ts';
+import { Batch, type BenchProtocol, open, type Shape, stream, type Target } from './party.ts';
 
 const END = '</message>';
+/** Of a node's notification, which has a message in it. */
+const EVENT_END = '</event>';
 
 let publishers = 0;
 
@@ -11,21 +15,23 @@ export const xmpp: BenchProtocol = {
   port: 5222,
   confirms: false,
 
-  async consume(target, _shape, number, received) {
+  async consume(target, shape, number, received) {
     const client = await login(target, target.consumer, `consumer-${number}`);
     client.send('<presence/>');
     await client.readText('<presence');
+    const mark = shape.route === 'queue' ? END : EVENT_END;
+    if (shape.route !== 'queue') await subscribe(client, target, number);
     // An end tag may come in two chunks: the tail of the last one is looked at again.
     let tail = '';
     const socket = stream(client, (chunk) => {
       const text = tail + chunk.toString('latin1');
       let count = 0;
       let end = 0;
-      for (let at = text.indexOf(END); at !== -1; at = text.indexOf(END, end)) {
+      for (let at = text.indexOf(mark); at !== -1; at = text.indexOf(mark, end)) {
         count++;
-        end = at + END.length;
+        end = at + mark.length;
       }
-      tail = text.slice(Math.max(end, text.length - END.length + 1));
+      tail = text.slice(Math.max(end, text.length - mark.length + 1));
       if (count > 0) received(count);
     });
     return { close: () => socket.destroy() };
@@ -34,9 +40,7 @@ export const xmpp: BenchProtocol = {
   async publish(target, shape) {
     publishers++;
     const client = await login(target, target.user, `publisher-${publishers}`);
-    const to = `${target.consumer}@${target.domain}/consumer-0`;
-    const message = `<message to='${to}' type='chat'><body>${'x'.repeat(shape.size)}</body>${END}`;
-    const batch = new Batch(Buffer.from(message));
+    const batch = new Batch(Buffer.from(message(target, shape)));
     const socket = stream(client, () => {});
     return {
       publish: (count) => socket.write(batch.of(count)),
@@ -44,6 +48,26 @@ export const xmpp: BenchProtocol = {
     };
   },
 };
+
+function message({ consumer, domain }: Target, { route, size }: Shape): string {
+  const [to, type] =
+    route === 'queue'
+      ? [`${consumer}@${domain}/consumer-0`, 'chat']
+      : [`amq.topic%bench.topic@exchanges.${domain}`, 'headline'];
+  return `<message to='${to}' type='${type}'><body>${'x'.repeat(size)}</body>${END}`;
+}
+
+/** To the node of the topic that the other protocols use. */
+async function subscribe(client: RawClient, target: Target, number: number): Promise<void> {
+  const jid = `${target.consumer}@${target.domain}/consumer-${number}`;
+  client.send(
+    `<iq type='set' id='sub' to='pubsub.${target.domain}'>` +
+      "<pubsub xmlns='http://jabber.org/protocol/pubsub'>" +
+      `<subscribe node='bench/topic' jid='${jid}'/></pubsub></iq>`,
+  );
+  const answer = await client.readText('</iq>');
+  if (!answer.includes('subscribed')) throw new Error(`not subscribed: ${answer}`);
+}
 
 async function login(target: Target, user: string, resource: string): Promise<RawClient> {
   const client = await open(target);
