@@ -103,6 +103,19 @@ export interface Delay {
   readonly ms: number;
   /** When it has waited long enough, in milliseconds since the Unix epoch. */
   readonly until: number;
+  /** …and for what else it waits then. */
+  readonly schedule?: Schedule;
+}
+
+/** When a message is sent, and how often, as ActiveMQ has it. */
+export interface Schedule {
+  readonly delayMs: number;
+  /** Between repetitions; 0: there are none. */
+  readonly periodMs: number;
+  /** Repetitions behind the first time; -1: for ever. */
+  readonly times: number;
+  /** When all this begins, each time, in cron's notation; null: at once, and only once. */
+  readonly cron: string | null;
 }
 
 /** The header that asks an `x-delayed-message` exchange for a delay, in milliseconds. */

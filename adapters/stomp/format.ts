@@ -12,7 +12,6 @@ import type { Address, Format, Message, Properties } from '../../core/message.ts
 import { destinationOf, replyAddress } from './destination.ts';
 import type { Frame } from './frame.ts';
 import { headerName, UNKNOWN } from './header-name.ts';
-import { REPLY_TO } from './names.ts';
 import { escapeName, escapeText, unescapeText, type Version } from './text.ts';
 
 const VERSION_BITS = 3;
@@ -110,13 +109,20 @@ export const stompFormat: Format = {
   },
 };
 
-/** The native bytes of a SEND frame; `replyTo` replaces its reply-to header where not null. */
-export function nativeOf(frame: Frame, replyTo: string | null): Buffer {
+/** What a message is to say otherwise than the frame that it came in. */
+export interface Edits {
+  /** Numbers of headers that are left out. */
+  readonly without: ReadonlySet<number>;
+  /** Lines that are put behind the frame's, as its version writes them. */
+  readonly added: string;
+}
+
+/** The native bytes of a SEND frame. */
+export function nativeOf(frame: Frame, edits: Edits | null): Buffer {
   const { bytes, base } = frame;
   const count = frame.headerCount;
-  const reply =
-    replyTo === null ? null : Buffer.from(`reply-to:${escapeText(replyTo, frame.version)}`);
-  let size = 1 + (reply === null ? 0 : reply.length + 1);
+  const added = edits === null || edits.added === '' ? null : Buffer.from(edits.added);
+  let size = 1 + (added?.length ?? 0);
   for (let index = 0; index < count; index++) {
     size += frame.lineEnd(index) - frame.nameStart(index) + 1;
   }
@@ -127,7 +133,7 @@ export function nativeOf(frame: Frame, replyTo: string | null): Buffer {
   for (let index = 0; index < count; index++) {
     const number = frame.nameNumber(index);
     if (number !== UNKNOWN && NOISE_NUMBERS.has(number)) continue;
-    if (reply !== null && number === REPLY_TO.number) continue;
+    if (edits?.without.has(number)) continue;
     const colon = base + frame.colon(index);
     for (let from = base + frame.nameStart(index); from <= colon; from++) {
       native[at++] = bytes[from] as number;
@@ -138,10 +144,9 @@ export function nativeOf(frame: Frame, replyTo: string | null): Buffer {
     }
     native[at++] = 10;
   }
-  if (reply !== null) {
-    native.set(reply, at);
-    at += reply.length;
-    native[at++] = 10;
+  if (added !== null) {
+    native.set(added, at);
+    at += added.length;
   }
   return native.subarray(0, at);
 }

@@ -27,6 +27,7 @@ export const REQUEUE = headerName('requeue');
 export const RETAIN = headerName('retain');
 export const SELECTOR = headerName('selector');
 export const SUBSCRIPTION = headerName('subscription');
+export const TIMESTAMP = headerName('timestamp');
 export const TRANSACTION = headerName('transaction');
 export const USER_ID = headerName('user-id');
 export const X_PRIORITY = headerName('x-priority');
@@ -45,8 +46,6 @@ export const SUBSCRIPTION_NAMES = [
 ] as const;
 export const AMQ_BROWSER = headerName('browser');
 export const AMQ_SCHEDULED_DELAY = headerName('AMQ_SCHEDULED_DELAY');
-export const AMQ_SCHEDULED = [
-  headerName('AMQ_SCHEDULED_PERIOD'),
-  headerName('AMQ_SCHEDULED_REPEAT'),
-  headerName('AMQ_SCHEDULED_CRON'),
-] as const;
+export const AMQ_SCHEDULED_PERIOD = headerName('AMQ_SCHEDULED_PERIOD');
+export const AMQ_SCHEDULED_REPEAT = headerName('AMQ_SCHEDULED_REPEAT');
+export const AMQ_SCHEDULED_CRON = headerName('AMQ_SCHEDULED_CRON');

@@ -20,12 +20,14 @@ import type { Consuming } from './consuming.ts';
 import { missingDestination } from './destination.ts';
 import { parse } from './dialect.ts';
 import { invalidHeader, StompError } from './errors.ts';
-import { nativeOf, stompFormat } from './format.ts';
+import { type Edits, nativeOf, stompFormat } from './format.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
 import * as names from './names.ts';
+import { SCHEDULE_HEADERS, scheduled } from './schedule.ts';
 import type { Settlement, Settling } from './settling.ts';
 import { type Target, Targets } from './target.ts';
+import { escapeText } from './text.ts';
 
 /** What is told when a message's fate is known. */
 interface Pending {
@@ -47,6 +49,10 @@ interface Transaction {
 }
 
 const PRIORITY_MAX = 255;
+/** JMS's, of messages whose sender says none. */
+const JMS_PRIORITY = 4;
+const NOTHING: ReadonlySet<number> = new Set();
+const REPLY_TO: ReadonlySet<number> = new Set([names.REPLY_TO.number]);
 
 export class Publishing implements PublisherEvents {
   readonly #link: Link;
@@ -81,7 +87,6 @@ export class Publishing implements PublisherEvents {
     const text = frame.get(names.DESTINATION);
     if (text === undefined) throw missingDestination('SEND');
     if (link.dialect === 'rabbitmq') this.#check(frame);
-    else checkScheduled(frame);
     const transaction = this.#transactionOf(frame);
     const reply = frame.get(names.REPLY_TO);
     this.#targets.find(text, (targets) => {
@@ -292,21 +297,39 @@ export class Publishing implements PublisherEvents {
 
   #message(frame: Frame, target: Target, reply: string | null): Message {
     const now = this.#link.context.clock.now();
+    const activemq = this.#link.dialect === 'activemq';
+    const delay = activemq ? scheduled(frame, now) : null;
     const message = new Message(
       stompFormat,
-      nativeOf(frame, reply),
+      nativeOf(frame, this.#edits(frame, reply, delay !== null, now)),
       frame.body,
       target.exchange,
       target.routingKey,
       isTrue(frame.get(names.PERSISTENT)),
-      priorityOf(frame.get(names.PRIORITY)),
+      priorityOf(frame.get(names.PRIORITY), activemq ? JMS_PRIORITY : 0),
       expiresAt(frame, now),
       now,
       isTrue(frame.get(names.RETAIN)),
     );
-    const delay = this.#link.dialect === 'activemq' ? frame.get(names.AMQ_SCHEDULED_DELAY) : '0';
-    const ms = numberOf(delay ?? '0', names.AMQ_SCHEDULED_DELAY.text);
-    return ms === 0 ? message : message.postponed({ ms, until: now + ms });
+    return delay === null ? message : message.postponed(delay);
+  }
+
+  /**
+   * What receivers see otherwise than the sender wrote it: in ActiveMQ's dialect every message has a
+   * priority, an expiry and a time, and what its schedule was for is done.
+   */
+  #edits(frame: Frame, reply: string | null, delayed: boolean, now: number): Edits | null {
+    const activemq = this.#link.dialect === 'activemq';
+    if (reply === null && !activemq) return null;
+    const replaced = reply === null ? NOTHING : REPLY_TO;
+    const without = delayed ? new Set([...replaced, ...SCHEDULE_HEADERS]) : replaced;
+    let added = reply === null ? '' : `reply-to:${escapeText(reply, frame.version)}\n`;
+    if (activemq) {
+      if (!frame.has(names.EXPIRES) && !frame.has(names.EXPIRATION)) added += 'expires:0\n';
+      if (!frame.has(names.PRIORITY)) added += `priority:${JMS_PRIORITY}\n`;
+      if (!frame.has(names.TIMESTAMP)) added += `timestamp:${now}\n`;
+    }
+    return { without, added };
   }
 
   #publish(message: Message, pending: Pending, transaction: Transaction | null): void {
@@ -419,8 +442,8 @@ function isTrue(text: string | undefined): boolean {
   return text !== undefined && text.toLowerCase() === 'true';
 }
 
-function priorityOf(text: string | undefined): number {
-  if (text === undefined) return 0;
+function priorityOf(text: string | undefined, fallback: number): number {
+  if (text === undefined) return fallback;
   return Math.min(numberOf(text, 'priority'), PRIORITY_MAX);
 }
 
@@ -438,12 +461,4 @@ function expiresAt(frame: Frame, now: number): number {
 function numberOf(text: string, header: string): number {
   if (!/^\d{1,15}$/.test(text)) throw invalidHeader('SEND', header);
   return Number(text);
-}
-
-/** Instructions of ActiveMQ's that change what becomes of a message, and are not offered. */
-function checkScheduled(frame: Frame): void {
-  for (const name of names.AMQ_SCHEDULED) {
-    if (!frame.has(name)) continue;
-    throw new StompError('Not implemented', `${name.text}: only a delay can be scheduled\n`);
-  }
 }

@@ -12,6 +12,7 @@ import type { Clock, Timer } from '../clock.ts';
 import type { BindingSpec } from '../engine.ts';
 import { plain } from '../envelope.ts';
 import { DELAY_HEADER, header, type Message } from '../message.ts';
+import { due } from '../schedule.ts';
 import type { QueueLog } from '../store.ts';
 import { DueHeap } from './due-heap.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
@@ -159,14 +160,25 @@ export class WaitingRoom implements WaitingPlace {
     if (kept !== undefined) {
       this.#kept.delete(position);
       memory.remove(kept.charge);
-      release(kept.message);
+      if (this.#waitsOn(kept.message, kept.charge)) release(kept.message);
       return;
     }
     const found = log?.read(position - 1, 1, 1).messages[0];
     // A damaged message was passed over: the store has said so.
     if (found === undefined || found.position !== position) return;
-    release(found.message);
+    if (this.#waitsOn(found.message, 0)) release(found.message);
     log?.remove(position);
+  }
+
+  /** Has a message wait for its next times, if it has such. Returns whether it goes on, too. */
+  #waitsOn(message: Message, charge: number): boolean {
+    const { sent, delays } = due(message, this.#parts.clock.now());
+    for (const delay of delays) {
+      const position = ++this.#position;
+      this.#due.add(delay.until, position);
+      this.#keep(position, message.postponed(delay), charge, null);
+    }
+    return sent;
   }
 }
 

@@ -257,26 +257,7 @@ describe("ActiveMQ's dialect", () => {
   });
 });
 
-test('AMQ_SCHEDULED_DELAY keeps a message back, in a transaction too', () => {
-  const broker = BROKER();
-  const client = broker.connect();
-  client.send('SUBSCRIBE', { destination: '/queue/a', id: '1' });
-  const later = { destination: '/queue/a', AMQ_SCHEDULED_DELAY: '1000' };
-  client.send('SEND', { ...later, receipt: 'r' }, 'later');
-  expect(client.frame().headers['receipt-id']).toBe('r');
-  client.send('BEGIN', { transaction: 't' });
-  client.send('SEND', { ...later, transaction: 't' }, 'transacted');
-  client.send('COMMIT', { transaction: 't' });
-  client.send('SEND', { destination: '/queue/a', AMQ_SCHEDULED_DELAY: '0' }, 'now');
-  expect(bodies(client)).toEqual(['now']);
-  broker.world.clock.advance(1000);
-  expect(bodies(client)).toEqual(['later', 'transacted']);
-  client.send('SEND', { destination: '/queue/a', AMQ_SCHEDULED_DELAY: 'soon' });
-  expect(client.frame().command).toBe('ERROR');
-});
-
 test.each([
-  ['SEND', 'AMQ_SCHEDULED_CRON', '0 * * * *'],
   ['SUBSCRIBE', 'activemq.noLocal', 'true'],
   ['SUBSCRIBE', 'browser', 'true'],
 ])('%s with %s is refused, not done without it', (command, header, value) => {
