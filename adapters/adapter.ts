@@ -147,6 +147,11 @@ export interface Transport {
    * (`tls-exporter`, `tls-unique`, `tls-server-end-point`); null where it has none of that name.
    */
   channelBinding(name: string): Buffer | null;
+  /**
+   * The user that the client's certificate names, as the configuration has it; null where there is
+   * no certificate, or it is not to log in with.
+   */
+  readonly certifiedUser: string | null;
   /** Sends what waits, then closes. Bytes received afterwards are dropped. */
   end(): void;
   /** Closes now. */

@@ -26,10 +26,44 @@ export interface Principal {
 export type Credentials =
   | { readonly kind: 'password'; readonly user: string; readonly password: string }
   /**
-   * The user's name is vouched for by the caller: a SCRAM exchange that ended well, a configured
-   * anonymous user.
+   * The user's name is vouched for by the caller: a SCRAM exchange that ended well, a client's
+   * certificate, a configured anonymous user.
    */
   | { readonly kind: 'trusted'; readonly user: string };
+
+/** What a client's TLS certificate says, which an authority that is trusted here has signed. */
+export interface ClientCertificate {
+  /** The last CN of its subject, if any. */
+  readonly commonName: string | null;
+  /** The subject as RFC 4514 writes it: `CN=alice,O=Example`. */
+  readonly subject: string;
+  readonly alternativeNames: readonly { readonly type: string; readonly value: string }[];
+}
+
+/** RabbitMQ's `ssl_cert_login_from`: what of a certificate is the user's name. */
+export const CERTIFICATE_NAMES = [
+  'common_name',
+  'distinguished_name',
+  'subject_alternative_name',
+] as const;
+
+export interface CertificateLogin {
+  readonly from: (typeof CERTIFICATE_NAMES)[number];
+  /** Of a subject alternative name: `dns`, `email`, `ip address`, `uri`, and which of that type. */
+  readonly alternativeType: string;
+  readonly alternativeIndex: number;
+}
+
+/** The user that a certificate stands for; null where it names none. */
+export function certifiedUser(
+  { commonName, subject, alternativeNames }: ClientCertificate,
+  { from, alternativeType, alternativeIndex }: CertificateLogin,
+): string | null {
+  if (from === 'distinguished_name') return subject === '' ? null : subject;
+  if (from === 'common_name') return commonName;
+  const names = alternativeNames.filter(({ type }) => type === alternativeType);
+  return names[alternativeIndex]?.value ?? null;
+}
 
 /** What a server keeps of a password for SCRAM (RFC 5802 section 3). */
 export interface ScramKeys {

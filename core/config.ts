@@ -8,6 +8,7 @@ import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { CERTIFICATE_NAMES, type CertificateLogin } from './auth.ts';
 import { ConfigError, reasonOf } from './errors.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { LOG_LEVELS, type LogLevel } from './log.ts';
@@ -26,7 +27,12 @@ export interface ListenerConfig {
 export interface TlsConfig {
   readonly cert: string;
   readonly key: string;
+  /** Signs the certificates of clients. */
   readonly ca?: string | undefined;
+  /** With `ca`: clients without a certificate are let in too. */
+  readonly optional?: boolean | undefined;
+  /** How a certificate names its user; null: it names none. */
+  readonly login?: CertificateLogin | null | undefined;
 }
 
 export interface Config {
@@ -76,6 +82,22 @@ const listener = z.strictObject({
   tls: z.boolean().default(false),
   dialect: z.enum(['rabbitmq', 'activemq']).optional(),
 });
+/** RabbitMQ's names, and the certificate's own in node's words. */
+const ALTERNATIVE_TYPES = { dns: 'dns', ip: 'ip address', email: 'email', uri: 'uri' } as const;
+const tls = z
+  .strictObject({
+    cert: z.string(),
+    key: z.string(),
+    ca: z.string().optional(),
+    client_certificate: z.enum(['required', 'optional']).default('required'),
+    login_from: z.enum(CERTIFICATE_NAMES).optional(),
+    login_san_type: z.enum(['dns', 'ip', 'email', 'uri']).default('dns'),
+    login_san_index: z.int().min(0).default(0),
+  })
+  .refine(
+    ({ ca, login_from }) => login_from === undefined || ca !== undefined,
+    'login_from needs ca: the authority that signs the certificates of users',
+  );
 const ALL = { configure: '.*', write: '.*', read: '.*' };
 const DEFAULT_LISTENERS = [
   { protocol: 'amqp', port: 5672 },
@@ -90,7 +112,7 @@ const file = z.strictObject({
   store: z.enum(['lmdb', 'memory']).default('lmdb'),
   log_level: z.enum(LOG_LEVELS).default('info'),
   listeners: z.array(listener).min(1).prefault(DEFAULT_LISTENERS),
-  tls: z.strictObject({ cert: z.string(), key: z.string(), ca: z.string().optional() }).optional(),
+  tls: tls.optional(),
   vhosts: z.array(z.string().min(1)).min(1).default(['/']),
   users: z.array(user).optional(),
   loopback_users: z.array(z.string()).default(['guest']),
@@ -145,11 +167,14 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     sections[name] = parseSection(section, raw[name], name);
     delete common[name];
   }
-  const { data_dir, log_level, loopback_users, limits, tls, ...rest } = parseSection(
-    file,
-    common,
-    '',
-  );
+  const {
+    data_dir,
+    log_level,
+    loopback_users,
+    limits,
+    tls: secured,
+    ...rest
+  } = parseSection(file, common, '');
   const given = rest.users ?? [defaultUser(rest.vhosts)];
   const users = given.map(({ password_hash, ...kept }) => ({
     ...kept,
@@ -160,7 +185,7 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     users.map((each) => each.name),
     'users',
   );
-  requireTls(rest.listeners, tls !== undefined);
+  requireTls(rest.listeners, secured !== undefined);
   requireVhosts({ ...rest, users }, sections);
   return {
     ...rest,
@@ -168,10 +193,23 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     dataDir: data_dir,
     logLevel: log_level,
     loopbackUsers: loopback_users,
-    tls: tls ?? null,
+    tls: secured === undefined ? null : tlsOf(secured),
     limits: limitsOf(limits),
     sections,
   };
+}
+
+function tlsOf(given: z.infer<typeof tls>): TlsConfig {
+  const { cert, key, ca, client_certificate, login_from: from, ...names } = given;
+  const login: CertificateLogin | null =
+    from === undefined
+      ? null
+      : {
+          from,
+          alternativeType: ALTERNATIVE_TYPES[names.login_san_type],
+          alternativeIndex: names.login_san_index,
+        };
+  return { cert, key, ca, optional: client_certificate === 'optional', login };
 }
 
 /** Where no user is configured: RabbitMQ's, for everything. */

@@ -82,6 +82,13 @@ export function plain(value: HeaderValue): HeaderValue {
   return value;
 }
 
+const INTEGER_LETTERS = 'bBsuIilL';
+
+/** Whether its AMQP type is an integer's, of any width. */
+export function isInteger(value: HeaderValue): boolean {
+  return INTEGER_LETTERS.includes(letterOf(value));
+}
+
 /** A header value as its natural text. */
 export function toText(value: HeaderValue): string {
   const json = toJson(value);

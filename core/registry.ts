@@ -22,6 +22,10 @@ export class Registry<T extends { readonly name: string }> {
     return this.#entries.get(name);
   }
 
+  values(): T[] {
+    return [...this.#entries.values()];
+  }
+
   names(): string[] {
     return [...this.#entries.keys()];
   }

@@ -304,10 +304,9 @@ export class AmqpConnection
     }
     const count = this.#channels.size;
     if (count >= this.#channelsMax) {
-      throw new AmqpError(
-        Reply.NOT_ALLOWED,
-        `number of channels opened (${count}) has reached the negotiated channel_max (${this.#channelsMax})`,
-      );
+      const reason = `number of channels opened (${count}) has reached the negotiated channel_max (${this.#channelsMax})`;
+      this.#fail(new AmqpError(Reply.NOT_ALLOWED, reason), 0);
+      return;
     }
     const opened = new Channel(number, this, this.#reader);
     this.#channels.set(number, opened);

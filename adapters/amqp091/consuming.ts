@@ -6,7 +6,7 @@
  * that is started afterwards, true one window that all consumers of the channel share.
  */
 import { Credit, type Delivery, type Eventually, Outcome, type Pulled } from '../../core/engine.ts';
-import { plain, typeNameOf } from '../../core/envelope.ts';
+import { isInteger, plain, typeNameOf } from '../../core/envelope.ts';
 import type { BrokerError } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import type { HeaderTable, Message } from '../../core/message.ts';
@@ -268,8 +268,7 @@ export class Consuming implements ConsumerOwner {
   #priorityOf(wanted: Wanted): number {
     const given = wanted.arguments.get(PRIORITY_ARGUMENT);
     if (given === undefined) return 0;
-    const value = plain(given);
-    if (typeof value === 'number' && Number.isInteger(value)) return value;
+    if (isInteger(given)) return Number(plain(given));
     const where = `queue '${wanted.queue}' in vhost '${this.channel.link.session.vhost}'`;
     throw preconditionFailed(
       `invalid arg '${PRIORITY_ARGUMENT}' for ${where}: "expected integer, got ${typeNameOf(given)}"`,

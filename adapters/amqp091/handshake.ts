@@ -9,10 +9,11 @@ import type { Principal } from '../../core/auth.ts';
 import type { Peer, Session } from '../../core/engine.ts';
 import { BrokerError } from '../../core/errors.ts';
 import type { HeaderTable, HeaderValue } from '../../core/message.ts';
-import type { Context } from '../adapter.ts';
+import type { Context, Transport } from '../adapter.ts';
 import type { Output } from '../output.ts';
 import { AmqpError } from './errors.ts';
-import { MECHANISMS, readLogin } from './login.ts';
+import { mechanisms, readLogin, type Vouched } from './login.ts';
+import type { AmqpOptions } from './options.ts';
 import type { Reader } from './reader.ts';
 import { writeStart, writeTune } from './replies.ts';
 import type { Turn } from './turn.ts';
@@ -38,6 +39,8 @@ export interface HandshakeHost {
   readonly peer: Peer;
   readonly output: Output;
   readonly turn: Turn;
+  readonly options: AmqpOptions;
+  readonly transport: Transport;
   /** The frame size is agreed on. */
   tuned(frameBytesMax: number): void;
   opened(agreement: Agreement): void;
@@ -71,6 +74,7 @@ const CAPABILITIES: HeaderTable = new Map<string, HeaderValue>(
 export class Handshake {
   readonly #host: HandshakeHost;
   #state: State = State.STARTING;
+  readonly #vouched: Vouched;
   #principal: Principal | null = null;
   #capabilities: HeaderTable = new Map();
   #channelsMax: number;
@@ -79,6 +83,10 @@ export class Handshake {
 
   constructor(host: HandshakeHost) {
     this.#host = host;
+    this.#vouched = {
+      certified: host.transport.certifiedUser,
+      anonymous: host.options.anonymousUser,
+    };
     const { limits, product } = host.context;
     this.#channelsMax = limits.amqpChannelsMax;
     this.#frameBytesMax = limits.amqpFrameBytesMax;
@@ -89,7 +97,7 @@ export class Handshake {
       ['version', SPOKEN.version],
       ['platform', `${product.name} ${product.version}, Node.js ${process.versions.node}`],
     ]);
-    writeStart(host.output, properties, MECHANISMS.join(' '));
+    writeStart(host.output, properties, mechanisms(this.#vouched).join(' '));
   }
 
   /** A method on channel 0 before the connection is open. */
@@ -108,18 +116,18 @@ export class Handshake {
     if (capabilities instanceof Map) this.#capabilities = capabilities as HeaderTable;
     const mechanism = reader.shortString();
     const response = reader.longString();
-    if (!MECHANISMS.includes(mechanism)) {
+    if (!mechanisms(this.#vouched).includes(mechanism)) {
       const message = `unknown authentication mechanism '${mechanism}'`;
       throw new AmqpError(Reply.COMMAND_INVALID, message);
     }
-    const login = readLogin(mechanism, response);
+    const login = readLogin(mechanism, response, this.#vouched);
     if (login === null) {
       this.#refuse(mechanism);
       return;
     }
     const { context, peer, turn } = this.#host;
     turn.ask(
-      () => context.authenticator.authenticate({ kind: 'password', ...login }, peer),
+      () => context.authenticator.authenticate(login, peer),
       (answer) => {
         if (answer === 'refused' || answer === 'unknown') this.#refuse(mechanism);
         else this.#tune(answer);

@@ -253,6 +253,7 @@ export class Network {
       flusher: this.#flusher,
       counters: meter.protocol(protocol),
       tls: this.#tls,
+      certificateLogin: this.#parts.tls?.login ?? null,
     };
   }
 }

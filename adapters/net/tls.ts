@@ -15,6 +15,8 @@ export type Secured = (
 
 export class TlsAcceptor {
   readonly #server: Server;
+  /** Clients are asked for a certificate. */
+  readonly #asks: boolean;
   /** Handshakes under way, by the connection's two ends. */
   readonly #handshakes = new Map<string, Secured>();
 
@@ -22,8 +24,9 @@ export class TlsAcceptor {
   constructor(options: TlsConfig, path: string) {
     // Never listens: node checks client certificates in tls.Server only, and documents that
     // connections may be put into one by hand.
+    this.#asks = options.ca !== undefined;
     this.#server = create(options, path)
-      .on('secureConnection', (socket) => this.#settle(endsOf(socket), null, socket))
+      .on('secureConnection', (socket) => this.#secured(socket))
       .on('tlsClientError', (error, socket) => this.#settle(endsOf(socket), error, null));
   }
 
@@ -39,6 +42,18 @@ export class TlsAcceptor {
     });
     plain.on('error', (error) => this.#settle(ends, error, null));
     this.#server.emit('connection', plain);
+  }
+
+  #secured(socket: TLSSocket): void {
+    const ends = endsOf(socket);
+    const distrusted =
+      this.#asks && !socket.authorized && socket.getPeerX509Certificate() !== undefined;
+    if (!distrusted) this.#settle(ends, null, socket);
+    else {
+      // Where none is needed a wrong one is still no good.
+      socket.destroy();
+      this.#settle(ends, new Error('the client certificate is not trusted'), null);
+    }
   }
 
   #settle(ends: string, ...outcome: Parameters<Secured>): void {
@@ -60,9 +75,9 @@ function create(options: TlsConfig, path: string): Server {
   };
   if (options.ca !== undefined) {
     settings.ca = read(options.ca, `${path}.ca`, 'CA certificate');
-    // An authority for clients is given: only they may come in.
+    // An authority for clients is given: they may come in, and others only where it says so.
     settings.requestCert = true;
-    settings.rejectUnauthorized = true;
+    settings.rejectUnauthorized = options.optional !== true;
   }
   try {
     return createServer(settings);

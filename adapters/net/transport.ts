@@ -9,6 +9,7 @@
  * While the kernel is not taking bytes, one write waits in it and the rest gathers in `output`.
  */
 
+import { type CertificateLogin, certifiedUser } from '../../core/auth.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import type { Peer } from '../../core/engine.ts';
 import { reasonOf } from '../../core/errors.ts';
@@ -30,6 +31,8 @@ export interface Surroundings {
   readonly counters: ProtocolCounters;
   /** For upgrades within the connection; null where no certificate is configured. */
   readonly tls: TlsAcceptor | null;
+  /** How clients' certificates name users; null: they name none. */
+  readonly certificateLogin: CertificateLogin | null;
 }
 
 /** How long a client that was said good-bye to may take to read it and close, in milliseconds. */
@@ -112,6 +115,12 @@ export class NetTransport implements Transport, WireEvents, Flushable {
 
   channelBinding(name: string): Buffer | null {
     return this.#wire.channelBinding(name);
+  }
+
+  get certifiedUser(): string | null {
+    const login = this.#around.certificateLogin;
+    const certificate = login === null ? null : this.#wire.certificate();
+    return login === null || certificate === null ? null : certifiedUser(certificate, login);
   }
 
   cut(): void {

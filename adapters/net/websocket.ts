@@ -9,6 +9,8 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { ClientCertificate } from '../../core/auth.ts';
+import { clientCertificate } from './certificate.ts';
 import { channelBinding } from './channel-binding.ts';
 import type { Wire, WireEvents } from './wire.ts';
 
@@ -121,6 +123,10 @@ class WebSocketWire implements Wire {
 
   channelBinding(name: string): Buffer | null {
     return this.#socket instanceof TLSSocket ? channelBinding(this.#socket, name) : null;
+  }
+
+  certificate(): ClientCertificate | null {
+    return this.#socket instanceof TLSSocket ? clientCertificate(this.#socket) : null;
   }
 
   get waiting(): number {

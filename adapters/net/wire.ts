@@ -4,6 +4,8 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { ClientCertificate } from '../../core/auth.ts';
+import { clientCertificate } from './certificate.ts';
 import { channelBinding } from './channel-binding.ts';
 import type { TlsAcceptor } from './tls.ts';
 
@@ -29,6 +31,8 @@ export interface Wire {
   readonly secure: boolean;
   /** Null where the connection has no channel binding of that name. */
   channelBinding(name: string): Buffer | null;
+  /** Of the client; null where there is none that is trusted. */
+  certificate(): ClientCertificate | null;
   /** Bytes sent that the kernel has not taken yet. */
   readonly waiting: number;
   attach(events: WireEvents): void;
@@ -63,6 +67,10 @@ export class SocketWire implements Wire {
 
   channelBinding(name: string): Buffer | null {
     return this.#socket instanceof TLSSocket ? channelBinding(this.#socket, name) : null;
+  }
+
+  certificate(): ClientCertificate | null {
+    return this.#socket instanceof TLSSocket ? clientCertificate(this.#socket) : null;
   }
 
   get waiting(): number {

@@ -75,7 +75,7 @@ export class ClientConnection implements Connection, Link {
         decoySecret: host.decoySecret,
         anonymousUser: host.options.anonymousUser,
         channelBinding: (name) => transport.channelBinding(name),
-        certified: () => null,
+        certified: () => transport.certifiedUser,
       },
       {
         challenge: (data) => this.writeElement(element('challenge', { xmlns: NS.SASL }, data)),

@@ -76,16 +76,19 @@ export class EmbeddedSession implements Session {
   }
 
   declareQueue(spec: QueueSpec, passive: boolean): QueueStatus {
-    if (!passive && spec.name !== '') {
-      this.#require('configure', 'queue', spec.name);
+    const unnamed = spec.name === '' && !passive;
+    const name = unnamed ? this.#vhost.drawName(spec) : spec.name;
+    if (!passive) {
+      this.#require('configure', 'queue', name);
       const deadLetter = spec.arguments.get('x-dead-letter-exchange');
       if (typeof deadLetter === 'string') {
-        this.#require('read', 'queue', spec.name);
+        this.#require('read', 'queue', name);
         this.#require('write', 'exchange', deadLetter);
       }
     }
     this.#requireOpen();
-    return this.#vhost.declareQueue(spec, passive, this.#owner, this.principal === SYSTEM);
+    const trusted = unnamed || this.principal === SYSTEM;
+    return this.#vhost.declareQueue({ ...spec, name }, passive, this.#owner, trusted);
   }
 
   temporaryQueue(prefix: string): string {

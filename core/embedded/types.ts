@@ -57,8 +57,12 @@ export interface Router {
 
 export interface QueueType {
   readonly name: string;
-  /** Arguments that it knows; others are logged as ignored. */
+  /** Arguments that it knows; one that only other types know is refused, others are ignored. */
   readonly accepts: readonly string[];
+  /** Throws `precondition-failed` for a declaration that is well formed, but has no meaning. */
+  check?(spec: QueueSpec, vhost: string): void;
+  /** Its queues are named by who declares them. */
+  readonly namedOnly?: boolean;
   create(spec: QueueSpec, context: QueueContext): Queue;
 }
 

@@ -114,16 +114,23 @@ export class VirtualHost {
   }
 
   declareQueue(spec: QueueSpec, passive: boolean, owner: Owner, trusted: boolean): QueueStatus {
-    const current = spec.name === '' ? undefined : this.topology.queues.get(spec.name);
+    const current = this.topology.queues.get(spec.name);
     if (passive || current !== undefined) {
       const queue = this.usableQueue(spec.name, owner);
       if (!passive) requireSameQueue(queue.spec, spec, this.#typeOf(spec).accepts, this.name);
       queue.touch();
       return { name: queue.spec.name, messages: queue.ready, consumers: queue.consumers };
     }
-    const name = spec.name === '' ? `amq.gen-${randomName(this.#context.random)}` : spec.name;
-    if (spec.name !== '') this.#checkName('queue', name, trusted);
-    return this.#addQueue({ ...spec, name }, owner);
+    this.#checkName('queue', spec.name, trusted);
+    return this.#addQueue(spec, owner);
+  }
+
+  /** A name for a queue that is declared without one. */
+  drawName(spec: QueueSpec): string {
+    const { name, namedOnly } = this.#typeOf(spec);
+    if (namedOnly !== true) return `amq.gen-${randomName(this.#context.random)}`;
+    const reason = `Cannot declare a server-named queue for type rabbit_${name}_queue`;
+    throw new BrokerError('precondition-failed', reason);
   }
 
   temporaryQueue(prefix: string, owner: Owner): string {
@@ -235,21 +242,31 @@ export class VirtualHost {
   }
 
   #addQueue(spec: QueueSpec, owner: Owner): QueueStatus {
-    const type = this.#typeOf(spec);
-    const unknown = [...spec.arguments.keys()].filter((name) => !type.accepts.includes(name));
-    if (unknown.length > 0) {
-      const { name: vhost } = this;
-      this.#context.log.warn(
-        { vhost, queue: spec.name, ignored: unknown },
-        'queue arguments ignored',
-      );
-    }
+    this.#checkArguments(spec);
     const queue = this.topology.addQueue(spec);
     if (spec.exclusive) {
       this.#owners.set(queue, owner);
       owner.exclusive.add(queue);
     }
     return { name: spec.name, messages: queue.ready, consumers: queue.consumers };
+  }
+
+  #checkArguments(spec: QueueSpec): void {
+    const { name: vhost } = this;
+    const type = this.#typeOf(spec);
+    const unknown = [...spec.arguments.keys()].filter((name) => !type.accepts.includes(name));
+    if (unknown.length > 0) {
+      const { queueTypes, log } = this.#context;
+      const foreign = unknown.find((name) =>
+        queueTypes.values().some(({ accepts }) => accepts.includes(name)),
+      );
+      if (foreign !== undefined) {
+        const where = `queue '${spec.name}' in vhost '${vhost}' of queue type rabbit_${type.name}_queue`;
+        throw new BrokerError('precondition-failed', `invalid arg '${foreign}' for ${where}`);
+      }
+      log.warn({ vhost, queue: spec.name, ignored: unknown }, 'queue arguments ignored');
+    }
+    type.check?.(spec, vhost);
   }
 
   #makeQueue(spec: QueueSpec): Queue {

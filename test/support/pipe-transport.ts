@@ -7,6 +7,7 @@ export class PipeTransport implements Transport {
   congested = false;
   secure = false;
   startTls: (() => void) | null = null;
+  certifiedUser: string | null = null;
   /** By name. */
   readonly bindings = new Map<string, Buffer>();
   readonly framed: boolean;

@@ -1,6 +1,7 @@
 /**
  * Certificates for tests, valid for a hundred years: `server` is for localhost, example.org and the
- * loopback addresses, `client` for alice; both are signed by `ca`.
+ * loopback addresses, `client` for alice; both are signed by `ca`. `named`, which `named-ca` signed, has
+ * a subject of several parts and alternative names.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -88,7 +88,8 @@ function hashedOf(values: HeaderTable): Hashed {
 }
 
 function weightOf(key: string): number {
-  if (!/^[+-]?\d{1,15}$/.test(key)) throw refused(`The binding key must be an integer: ${key}`);
+  if (!/^[+-]?\d{1,15}$/.test(key))
+    throw refused(`The binding key must be an integer: <<"${key}">>`);
   const weight = Number(key);
   if (weight < 1) throw refused('The binding key must be greater than 0');
   return weight;

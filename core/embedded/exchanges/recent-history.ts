@@ -92,6 +92,6 @@ function lengthOf(values: HeaderTable): number {
   if (typeof length === 'number' && Number.isInteger(length) && length > 0) return length;
   throw new BrokerError(
     'precondition-failed',
-    `Invalid argument ${toText(given)}, ${LENGTH} must be a positive integer`,
+    `Invalid argument ${typeof given === 'string' ? `<<"${given}">>` : toText(given)}, '${LENGTH}' must be a positive integer`,
   );
 }

@@ -1,6 +1,6 @@
 /** RabbitMQ's `x-…` arguments of a queue, checked as RabbitMQ checks them. */
 import type { QueueSpec } from '../../engine.ts';
-import { plain, typeNameOf } from '../../envelope.ts';
+import { isInteger, plain, typeNameOf } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
 import type { HeaderValue } from '../../message.ts';
 
@@ -29,6 +29,7 @@ export interface QueueOptions {
   readonly deliveryLimit: number;
 }
 
+/** What classic and quorum queues know. */
 export const KNOWN_ARGUMENTS = [
   'x-queue-type',
   'x-message-ttl',
@@ -85,7 +86,7 @@ export class ArgumentReader {
     const given = this.#spec.arguments.get(name);
     if (given === undefined) return null;
     const value = plain(given);
-    if (typeof value !== 'number' || !Number.isInteger(value)) {
+    if (!isInteger(given) || typeof value !== 'number') {
       return this.fail(name, `"expected integer, got ${typeNameOf(given)}"`);
     }
     if (value < min) this.fail(name, value < 0 ? `{value_negative,${value}}` : '{value_zero,0}');

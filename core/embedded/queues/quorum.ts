@@ -5,22 +5,36 @@
 import type { QueueSpec } from '../../engine.ts';
 import { BrokerError } from '../../errors.ts';
 import type { QueueType } from '../types.ts';
-import { KNOWN_ARGUMENTS } from './arguments.ts';
+import { ArgumentReader, KNOWN_ARGUMENTS } from './arguments.ts';
 import { ClassicQueue } from './classic.ts';
+
+const SIZES = ['x-quorum-initial-group-size', 'x-quorum-target-group-size'] as const;
+const LOCATORS = ['client-local', 'balanced', 'random', 'least-leaders'] as const;
+/** At least once is what every queue does here. */
+const STRATEGIES = ['at-most-once', 'at-least-once'] as const;
 
 export const quorum: QueueType = {
   name: 'quorum',
-  // How many nodes hold it, and which one leads, has only one answer here.
+  // How many nodes hold it, which one leads, and what of it is in memory: one answer here.
   accepts: [
     ...KNOWN_ARGUMENTS,
-    'x-quorum-initial-group-size',
-    'x-quorum-target-group-size',
+    ...SIZES,
     'x-queue-leader-locator',
+    'x-max-in-memory-length',
+    'x-max-in-memory-bytes',
+    'x-dead-letter-strategy',
   ],
-  create: (spec, context) => {
-    requireDurable(spec, context.vhost);
-    return new ClassicQueue(spec, context, 'quorum');
+  check: (spec, vhost) => {
+    requireDurable(spec, vhost);
+    const reader = new ArgumentReader(spec, vhost);
+    for (const size of SIZES) reader.integer(size, 1);
+    reader.integer('x-max-in-memory-length', 0);
+    reader.integer('x-max-in-memory-bytes', 0);
+    reader.oneOf('x-queue-leader-locator', LOCATORS, 'invalid_queue_locator_arg');
+    reader.oneOf('x-dead-letter-strategy', STRATEGIES, 'invalid_dlx_strategy');
   },
+  namedOnly: true,
+  create: (spec, context) => new ClassicQueue(spec, context, 'quorum'),
 };
 
 /** Throws for what neither a quorum queue nor a stream can be. */

@@ -46,7 +46,7 @@ export function retentionOptions(spec: QueueSpec, vhost: string): RetentionOptio
   const reader = new ArgumentReader(spec, vhost);
   const age = reader.text('x-max-age');
   const maxAgeMs = age === null ? -1 : intervalMs(age);
-  if (maxAgeMs === null) return reader.fail('x-max-age', '{error,invalid_max_age}');
+  if (maxAgeMs === null) return reader.fail('x-max-age', 'invalid_max_age');
   const segmentBytes = reader.integer('x-stream-max-segment-size-bytes', 0);
   if (segmentBytes !== null && segmentBytes > SEGMENT_BYTES_MAX) {
     const reason = 'Exceeded max value for x-stream-max-segment-size-bytes';

@@ -18,11 +18,16 @@ import {
   type QueueSpec,
   type StreamGroupView,
 } from '../../engine.ts';
+import { toText, typeNameOf } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
-import { Message, STREAM_GROUP_ARGUMENT, STREAM_OFFSET_HEADER } from '../../message.ts';
+import {
+  type HeaderValue,
+  Message,
+  STREAM_GROUP_ARGUMENT,
+  STREAM_OFFSET_HEADER,
+} from '../../message.ts';
 import type { Owner } from '../owner.ts';
 import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } from '../types.ts';
-import { KNOWN_ARGUMENTS } from './arguments.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
 import { Member } from './member.ts';
 import { requireDurable } from './quorum.ts';
@@ -46,11 +51,9 @@ const REMOVED_MAX = 4096;
 export const stream: QueueType = {
   name: 'stream',
   accepts: ACCEPTED,
-  create: (spec, context) => {
-    requireDurable(spec, context.vhost);
-    requireKnown(spec, context.vhost);
-    return new StreamQueue(spec, context);
-  },
+  check: requireDurable,
+  namedOnly: true,
+  create: (spec, context) => new StreamQueue(spec, context),
 };
 
 class StreamQueue implements Queue, Home {
@@ -142,18 +145,20 @@ class StreamQueue implements Queue, Home {
   }
 
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Member {
-    if (!spec.credits.some((credit) => credit.limit > 0)) {
-      const reason = `consumer prefetch count is not set for ${this.#described}`;
-      throw new BrokerError('precondition-failed', reason);
-    }
     if (!spec.acknowledge) {
-      const reason = `automatic acknowledgement not supported by ${this.#described}`;
+      const reason = `automatic acknowledgement not supported by stream queues ${this.#where}`;
       throw new BrokerError('not-implemented', reason);
     }
-    const start = streamStart(spec.arguments.get(STREAM_OFFSET_HEADER), this.#context.clock.now());
-    if (start === null) {
-      const reason = `failed consuming from ${this.#described}: invalid '${STREAM_OFFSET_HEADER}'`;
+    if (!spec.credits.some((credit) => credit.limit > 0)) {
+      const reason = `consumer prefetch count is not set for '${this.#where}'`;
       throw new BrokerError('precondition-failed', reason);
+    }
+    const offset = spec.arguments.get(STREAM_OFFSET_HEADER);
+    const start = streamStart(offset, this.#context.clock.now());
+    if (start === null) {
+      const reason = `{invalid_stream_offset_arg,${described(offset)}}`;
+      const whole = `invalid arg '${STREAM_OFFSET_HEADER}' for ${this.#where}: ${reason}`;
+      throw new BrokerError('precondition-failed', whole);
     }
     const group = this.#join(spec, start);
     const member = new Member(spec, consumer, owner, {
@@ -174,13 +179,19 @@ class StreamQueue implements Queue, Home {
   }
 
   get(): Pulled | null {
-    throw new BrokerError('not-implemented', `basic.get not supported by ${this.#described}`);
+    throw new BrokerError(
+      'not-implemented',
+      `basic.get not supported by stream queues ${this.#where}`,
+    );
   }
 
   touch(): void {}
 
   purge(): number {
-    throw new BrokerError('not-implemented', `queue.purge not supported by ${this.#described}`);
+    throw new BrokerError(
+      'not-implemented',
+      `queue.purge not supported by stream queues ${this.#where}`,
+    );
   }
 
   /** Credit for the next one: the message stays where it is. Its reader's group is told. */
@@ -232,8 +243,12 @@ class StreamQueue implements Queue, Home {
     }
   }
 
+  get #where(): string {
+    return `queue '${this.name}' in vhost '${this.#context.vhost}'`;
+  }
+
   get #described(): string {
-    return `stream queue '${this.name}' in vhost '${this.#context.vhost}'`;
+    return `stream ${this.#where}`;
   }
 
   /** The group that a consumer names; a new one begins where the consumer would. */
@@ -384,6 +399,13 @@ class StreamQueue implements Queue, Home {
   }
 }
 
+/** An argument's value as RabbitMQ writes it. */
+function described(value: HeaderValue | undefined): string {
+  if (value === undefined) return 'undefined';
+  const text = typeof value === 'string' ? `<<"${value}">>` : toText(value);
+  return `{${typeNameOf(value)},${text}}`;
+}
+
 /** Streams keep everything: a message that is not durable is stored as one that is. */
 function kept(message: Message): Message {
   if (message.durable) return message;
@@ -403,13 +425,4 @@ function kept(message: Message): Message {
     copies,
     trail,
   );
-}
-
-/** What means something for other queues, but nothing for a stream, is refused. */
-function requireKnown(spec: QueueSpec, vhost: string): void {
-  for (const name of KNOWN_ARGUMENTS) {
-    if (!spec.arguments.has(name) || ACCEPTED.includes(name)) continue;
-    const reason = `invalid arg '${name}' for queue '${spec.name}' in vhost '${vhost}' of queue type stream`;
-    throw new BrokerError('precondition-failed', reason);
-  }
 }

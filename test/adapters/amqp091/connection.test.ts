@@ -157,7 +157,7 @@ test('as many channels as agreed, and no more', () => {
   const client = new Stage().ready('guest', 'guest', tuneOk(2));
   expect(client.ask(openChannel(7))).toEqual(['7 channel.open-ok']);
   expect(client.ask(openChannel(2))).toEqual([
-    '0 connection.close 530 NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2) (20, 10)',
+    '0 connection.close 530 NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2) (0, 0)',
   ]);
 });
 

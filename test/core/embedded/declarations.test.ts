@@ -12,8 +12,8 @@ function open(): Session {
   return world.engine.open('/', world.principal('guest'));
 }
 
-function declare(values: Values, session: Session = open()): void {
-  void session.declareQueue(queueSpec('q', { arguments: args(values) }), false);
+function declare(values: Values, session: Session = open(), durable: boolean = false): void {
+  void session.declareQueue(queueSpec('q', { durable, arguments: args(values) }), false);
 }
 
 describe('queue arguments', () => {
@@ -56,8 +56,31 @@ describe('queue arguments', () => {
 
   it('that nobody knows are taken, and change nothing in a redeclaration', () => {
     const session = open();
-    declare({ 'x-queue-mode': 'lazy', 'my-own': 1 }, session);
+    declare({ 'my-own': 1, 'x-anything': 'lazy' }, session);
     expect(() => declare({}, session)).not.toThrow();
+  });
+
+  it.each([
+    ['classic', 'x-max-age', '1h'],
+    ['classic', 'x-quorum-initial-group-size', 1],
+    ['quorum', 'x-queue-mode', 'lazy'],
+    ['stream', 'x-message-ttl', 5],
+  ])('of a %s queue are refused where only other types know them: %s', (type, name, value) => {
+    expect(() => declare({ 'x-queue-type': type, [name]: value }, open())).toThrow(
+      `invalid arg '${name}' for queue 'q' in vhost '/' of queue type rabbit_${type}_queue`,
+    );
+  });
+
+  it.each([
+    ['classic', 'x-queue-mode', 'busy', `"unsupported queue mode 'busy'"`],
+    ['classic', 'x-queue-version', 3, `"unsupported queue version '3'"`],
+    ['quorum', 'x-quorum-initial-group-size', 0, '{value_zero,0}'],
+    ['quorum', 'x-dead-letter-strategy', 'never', 'invalid_dlx_strategy'],
+    ['quorum', 'x-queue-leader-locator', 'here', 'invalid_queue_locator_arg'],
+    ['classic', 'x-max-length', new Typed('d', 5), '"expected integer, got double"'],
+  ])('of a %s queue are refused without a meaning: %s %o', (type, name, value, reason) => {
+    const declaring = (): unknown => declare({ 'x-queue-type': type, [name]: value }, open(), true);
+    expect(declaring).toThrow(`invalid arg '${name}' for queue 'q' in vhost '/': ${reason}`);
   });
 
   it('are compared by value when a queue is declared again', () => {

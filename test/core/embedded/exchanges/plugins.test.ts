@@ -83,8 +83,8 @@ describe('x-consistent-hash', () => {
   });
 
   it.each([
-    ['heavy', 'The binding key must be an integer: heavy'],
-    ['', 'The binding key must be an integer: '],
+    ['heavy', 'The binding key must be an integer: <<"heavy">>'],
+    ['', 'The binding key must be an integer: <<"">>'],
     ['0', 'The binding key must be greater than 0'],
     ['-1', 'The binding key must be greater than 0'],
   ])('refuses the weight %j', (key, text) => {
@@ -166,9 +166,14 @@ describe('x-recent-history', () => {
     expect(bound('q', '').bodies).toEqual(['97', '98', '99']);
   });
 
-  it.each([0, -1, 'many', 1.5])('refuses the length %j', (length) => {
+  it.each([
+    [0, '0'],
+    [-1, '-1'],
+    ['many', '<<"many">>'],
+    [1.5, '1.5'],
+  ])('refuses the length %j', (length, shown) => {
     expect(() => declare('x-recent-history', { 'x-recent-history-length': length })).toThrow(
-      `Invalid argument ${length}, x-recent-history-length must be a positive integer`,
+      `Invalid argument ${shown}, 'x-recent-history-length' must be a positive integer`,
     );
   });
 });

@@ -89,7 +89,7 @@ describe('a stream over AMQP', () => {
     const channel = await open();
     await channel.assertQueue('refusing', STREAM);
     await expect(channel.consume('refusing', () => {})).rejects.toThrow(
-      "PRECONDITION_FAILED - consumer prefetch count is not set for stream queue 'refusing'",
+      "PRECONDITION_FAILED - consumer prefetch count is not set for 'queue 'refusing' in vhost '/''",
     );
     await expect((await open()).get('refusing')).rejects.toThrow(/NOT_IMPLEMENTED|closed|ended/);
     const transient = { ...STREAM, durable: false };

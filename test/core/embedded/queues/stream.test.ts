@@ -255,13 +255,13 @@ describe('a stream refuses', () => {
       'arguments of other queues',
       { 'x-message-ttl': 5 },
       {},
-      "precondition-failed: invalid arg 'x-message-ttl' for queue 's' in vhost '/' of queue type stream",
+      "precondition-failed: invalid arg 'x-message-ttl' for queue 's' in vhost '/' of queue type rabbit_stream_queue",
     ],
     [
       'an age that is none',
       { 'x-max-age': '7 days' },
       {},
-      "precondition-failed: invalid arg 'x-max-age' for queue 's' in vhost '/': {error,invalid_max_age}",
+      "precondition-failed: invalid arg 'x-max-age' for queue 's' in vhost '/': invalid_max_age",
     ],
     [
       'segments that are too large',
@@ -278,10 +278,10 @@ describe('a stream refuses', () => {
     const running = start();
     declare(running);
     expect(refusal(() => running.session.get('s', true))).toBe(
-      "not-implemented: basic.get not supported by stream queue 's' in vhost '/'",
+      "not-implemented: basic.get not supported by stream queues queue 's' in vhost '/'",
     );
     expect(refusal(() => running.session.purgeQueue('s'))).toBe(
-      "not-implemented: queue.purge not supported by stream queue 's' in vhost '/'",
+      "not-implemented: queue.purge not supported by stream queues queue 's' in vhost '/'",
     );
   });
 
@@ -292,7 +292,7 @@ describe('a stream refuses', () => {
       refusal(() => running.session.consume(consumeSpec('s', parts), new Inbox()));
     const credits = [new Credit(1)];
     expect(consume({})).toBe(
-      "precondition-failed: consumer prefetch count is not set for stream queue 's' in vhost '/'",
+      "precondition-failed: consumer prefetch count is not set for 'queue 's' in vhost '/''",
     );
     expect(consume({ credits, acknowledge: false })).toBe(
       "not-implemented: automatic acknowledgement not supported by stream queue 's' in vhost '/'",
