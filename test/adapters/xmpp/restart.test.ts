@@ -1,43 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import type { Gateway } from '../../../main.ts';
 import { startGateway } from '../../support/gateway.ts';
-import { RawClient } from '../../support/raw-client.ts';
-import { HEADER, plain } from './pipe-client.ts';
+import { RawXmpp } from './raw-xmpp.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'rosettamq-xmpp-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-class Client extends RawClient {
-  /** Sends, and answers everything up to `text`. */
-  async ask(xml: string, text: string): Promise<string> {
-    this.send(xml);
-    const received = await this.readUntil((bytes) => bytes.includes(text));
-    return received.toString();
-  }
-}
-
-async function login(gateway: Gateway, user: string): Promise<Client> {
-  const client = new Client(connect(gateway.port('xmpp'), '127.0.0.1'));
-  const auth = plain(user, 'secret');
-  await client.ask(HEADER, '</stream:features>');
-  await client.ask(
-    `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${auth}</auth>`,
-    '<success',
-  );
-  await client.ask(
-    `${HEADER}<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>`,
-    '</jid>',
-  );
-  return client;
-}
-
 test('messages, contacts, rooms and nodes outlive the gateway, and are acknowledged once they do', async () => {
   const first = await startGateway({ store: 'lmdb', data_dir: folder });
-  const alice = await login(first, 'alice');
+  const alice = await RawXmpp.login(first.port('xmpp'), { user: 'alice' });
   await alice.ask("<enable xmlns='urn:xmpp:sm:3'/>", '<enabled');
   alice.send("<message to='bob@localhost' type='chat' id='m'><body>kept</body></message>");
   alice.send("<presence to='bob@localhost' type='subscribe'/>");
@@ -55,7 +28,7 @@ test('messages, contacts, rooms and nodes outlive the gateway, and are acknowled
   await first.stop();
 
   const second = await startGateway({ store: 'lmdb', data_dir: folder });
-  const bob = await login(second, 'bob');
+  const bob = await RawXmpp.login(second.port('xmpp'), { user: 'bob' });
   const missed = await bob.ask('<presence/>', '<body>kept</body>');
   expect(missed).toContain('type="subscribe"');
   const waited = await bob.readUntil((bytes) => bytes.includes('</message>'));

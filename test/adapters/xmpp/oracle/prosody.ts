@@ -11,8 +11,11 @@ export interface Prosody {
   readonly clients: number;
   readonly components: number;
   stop(): Promise<void>;
-  /** Ends it and starts it again on the same ports, with what it had stored. */
-  restart(): Promise<void>;
+  /**
+   * Ends it, in order or like a crash, and starts it again on the same ports, with what it had
+   * stored.
+   */
+  restart(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
 }
 
 export const prosodyInstalled = existsSync(PROSODY);
@@ -30,8 +33,8 @@ export async function startProsody(users: readonly string[]): Promise<Prosody> {
   writeFileSync(config, configuration(directory, clients, components));
   let ended = launch(config, directory);
   await listening(clients);
-  const stop = async (): Promise<void> => {
-    ended.kill();
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
+    ended.kill(signal);
     await ended.done;
   };
   return {
@@ -41,8 +44,8 @@ export async function startProsody(users: readonly string[]): Promise<Prosody> {
       await stop();
       rmSync(directory, { recursive: true, force: true });
     },
-    restart: async () => {
-      await stop();
+    restart: async (signal) => {
+      await stop(signal);
       ended = launch(config, directory);
       await listening(clients);
     },
@@ -52,14 +55,14 @@ export async function startProsody(users: readonly string[]): Promise<Prosody> {
 function launch(
   config: string,
   directory: string,
-): { readonly done: Promise<unknown>; kill(): void } {
+): { readonly done: Promise<unknown>; kill(signal: NodeJS.Signals): void } {
   const child = spawn(PROSODY, ['--config', config, '-F'], {
     cwd: directory,
     stdio: 'ignore',
     env: { ...process.env, HOME: directory },
   });
   const done = new Promise((resolve) => child.once('exit', resolve));
-  return { done, kill: () => child.kill('SIGTERM') };
+  return { done, kill: (signal) => child.kill(signal) };
 }
 
 function configuration(directory: string, clients: number, components: number): string {
