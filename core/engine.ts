@@ -12,6 +12,7 @@
  */
 import type { Principal } from './auth.ts';
 import type { BrokerError } from './errors.ts';
+import { LazySet } from './lazy-set.ts';
 import type { Address, HeaderTable, Message } from './message.ts';
 
 /** Plain where the answer is known here, a promise where it must be asked for elsewhere. */
@@ -379,7 +380,7 @@ export interface Subscription {
 export class Credit {
   #limit: number;
   #outstanding = 0;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new LazySet<() => void>();
 
   constructor(limit: number) {
     this.#limit = limit;

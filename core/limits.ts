@@ -79,6 +79,8 @@ export const DEFAULT_LIMITS = {
   mqttWaitingBytesMax: 16 * 1024 * 1024,
   /** Subscriptions of one MQTT session. */
   mqttSubscriptionsMax: 10_000,
+  /** Levels of one MQTT topic or filter. */
+  mqttTopicLevelsMax: 200,
   /** Headers of one STOMP frame. */
   stompHeadersMax: 1000,
   /** One STOMP header line, in bytes. */

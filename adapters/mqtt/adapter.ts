@@ -62,7 +62,11 @@ class MqttGate implements Gate, ConnectionOwner {
     this.decoySecret = random.bytes(32);
     this.format = mqttFormat(options.exchange);
     this.envelope = new EnvelopeFormat(options.exchange);
-    this.topics = new TopicTable(options.exchange, limits.routeCacheEntries);
+    this.topics = new TopicTable(
+      options.exchange,
+      limits.routeCacheEntries,
+      limits.mqttTopicLevelsMax,
+    );
     this.counters = meter.protocol('mqtt');
     const { format, topics, counters } = this;
     const open = (vhost: string): Eventually<EngineSession> => engine.open(vhost, SYSTEM, BROKER);
@@ -75,6 +79,7 @@ class MqttGate implements Gate, ConnectionOwner {
         shares: new ShareGroups(messagesMax),
         subscriptionsMax: limits.mqttSubscriptionsMax,
         waitingBytesMax: limits.mqttWaitingBytesMax,
+        levelsMax: limits.mqttTopicLevelsMax,
       },
       store: new SessionStore(engine.table('mqtt.sessions'), engine.table('mqtt.packets'), log),
       ...{ publisher, clock, random, log, admin: engine.admin },

@@ -16,6 +16,7 @@ import type { Format } from '../../core/message.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Connection, Context, Transport } from '../adapter.ts';
 import type { Output } from '../output.ts';
+import { onAck } from './acknowledging.ts';
 import { Authentication, type AuthStep } from './authentication.ts';
 import { chain } from './chain.ts';
 import {
@@ -26,15 +27,7 @@ import {
   decodeSubscribe,
   decodeUnsubscribe,
 } from './decoder.ts';
-import {
-  ACK,
-  auth,
-  connack,
-  disconnect,
-  subscriptionAck,
-  writeAck,
-  writePingResponse,
-} from './encoder.ts';
+import { auth, connack, disconnect, subscriptionAck, writePingResponse } from './encoder.ts';
 import type { EnvelopeFormat } from './envelope.ts';
 import { protocolError } from './field-reader.ts';
 import { PacketFramer } from './framer.ts';
@@ -282,10 +275,17 @@ export class MqttConnection implements Connection, SessionLink {
         return;
       case PacketType.PUBACK:
       case PacketType.PUBREC:
-      case PacketType.PUBREL:
-      case PacketType.PUBCOMP:
-        this.#onAck(type, bytes, start, end);
+      case PacketType.PUBCOMP: {
+        const { outbox } = required(this.#session);
+        const version = this.#version;
+        onAck(outbox, this.#transport.output, { type, bytes, start, end, version });
         return;
+      }
+      case PacketType.PUBREL: {
+        const { packetId } = decodeAck(bytes, start, end, this.#version, true);
+        this.#publishing().onRelease(packetId);
+        return;
+      }
       case PacketType.SUBSCRIBE:
         this.#onSubscribe(decodeSubscribe(bytes, start, end, this.#version));
         return;
@@ -363,16 +363,15 @@ export class MqttConnection implements Connection, SessionLink {
   #authenticate(exchange: Authentication, step: () => Eventually<AuthStep>): void {
     const { method } = exchange;
     this.#await(step, ({ data, identity }) => {
-      const { output } = this.#transport;
       if (identity === null) {
-        output.write(auth(Reason.CONTINUE_AUTHENTICATION, method, data));
+        this.#answer(auth(Reason.CONTINUE_AUTHENTICATION, method, data));
         return;
       }
       if (this.#state === State.OPEN) {
         if (identity.user !== this.principal.name || identity.vhost !== this.engine.vhost) {
           throw new Refusal(Reason.NOT_AUTHORIZED, 'another user than before');
         }
-        output.write(auth(Reason.SUCCESS, method, data));
+        this.#answer(auth(Reason.SUCCESS, method, data));
         return;
       }
       this.#state = State.JOINING;
@@ -392,7 +391,7 @@ export class MqttConnection implements Connection, SessionLink {
     this.#login = login;
     const { principal, engine } = login;
     const { vhost } = engine;
-    const access = new TopicAccess(options.topicRules, terms.clientId, principal.name);
+    const access = TopicAccess.of(options.topicRules, terms.clientId, principal.name);
     this.#access = access;
     if (will !== null && !access.mayPublish(will.topic)) {
       throw new Refusal(Reason.NOT_AUTHORIZED, 'a will that it may not publish');
@@ -406,12 +405,12 @@ export class MqttConnection implements Connection, SessionLink {
     this.#resumed = present;
     this.#silenceMaxMs = terms.keepAliveSeconds * 1500;
     this.#framer.maxBytes = grants.packetBytesMax;
-    this.#state = State.OPEN;
     const responseInformation = terms.wantsResponseInformation
       ? (fillIn(options.responseInformation, terms.clientId, principal.name) ?? '')
       : '';
     const extras = { sessionPresent: present, responseInformation, proof };
     transport.output.write(acceptance(packet, terms, grants, extras));
+    this.#state = State.OPEN;
     // Subscriptions of before that it may not have any more.
     const lost = [...session.subscriptions.keys()].filter((filter) => !access.maySubscribe(filter));
     this.#await(
@@ -439,39 +438,6 @@ export class MqttConnection implements Connection, SessionLink {
     return this.#inbox;
   }
 
-  #onAck(type: number, bytes: Buffer, start: number, end: number): void {
-    const session = required(this.#session);
-    let packetId = end - start === 2 ? bytes.readUInt16BE(start) : 0;
-    let failed = false;
-    if (packetId === 0) {
-      // Other than the usual: with a reason, or not right.
-      const release = type === PacketType.PUBREL || type === PacketType.PUBCOMP;
-      const packet = decodeAck(bytes, start, end, this.#version, release);
-      packetId = packet.packetId;
-      failed = packet.reason >= 0x80;
-    }
-    switch (type) {
-      case PacketType.PUBACK:
-        session.outbox.acknowledged(packetId, failed);
-        return;
-      case PacketType.PUBREC:
-        if (session.outbox.received(packetId, failed) || failed) return;
-        // MQTT 3 has no reason codes: its client is helped on.
-        writeAck(
-          this.#transport.output,
-          ACK.PUBREL,
-          packetId,
-          this.#version === 5 ? Reason.PACKET_ID_NOT_FOUND : 0,
-        );
-        return;
-      case PacketType.PUBREL:
-        this.#publishing().onRelease(packetId);
-        return;
-      default:
-        session.outbox.completed(packetId);
-    }
-  }
-
   #onSubscribe(packet: SubscribePacket): void {
     const session = required(this.#session);
     const { qosMax } = this.#owner.grants;
@@ -483,8 +449,7 @@ export class MqttConnection implements Connection, SessionLink {
         const v5 = this.#version === 5;
         // [MQTT 3.1.1, table 3.9]: MQTT 3 knows one failure.
         const codes = v5 ? reasons : reasons.map((reason) => Math.min(reason, Reason.UNSPECIFIED));
-        const { output } = this.#transport;
-        output.write(subscriptionAck(PacketType.SUBACK, packet.packetId, codes, v5));
+        this.#answer(subscriptionAck(PacketType.SUBACK, packet.packetId, codes, v5));
         const each = (ready: Eventually<void>, subscription: Subscription): Eventually<void> =>
           chain(ready, () => session.retained(subscription));
         this.#await(
@@ -495,6 +460,14 @@ export class MqttConnection implements Connection, SessionLink {
     );
   }
 
+  /** Throws `Violation` where the client does not take so much [MQTT-3.1.2-24]. */
+  #answer(packet: Buffer): void {
+    if (packet.length > required(this.#terms).packetBytesMax) {
+      throw new Violation(Reason.PACKET_TOO_LARGE, 'an answer larger than its client takes');
+    }
+    this.#transport.output.write(packet);
+  }
+
   #onUnsubscribe(bytes: Buffer, start: number, end: number): void {
     const session = required(this.#session);
     const { packetId, filters } = decodeUnsubscribe(bytes, start, end, this.#version);
@@ -502,8 +475,7 @@ export class MqttConnection implements Connection, SessionLink {
       () => unsubscribe(session, filters),
       (reasons) => {
         const v5 = this.#version === 5;
-        const { output } = this.#transport;
-        output.write(subscriptionAck(PacketType.UNSUBACK, packetId, v5 ? reasons : [], v5));
+        this.#answer(subscriptionAck(PacketType.UNSUBACK, packetId, v5 ? reasons : [], v5));
       },
     );
   }

@@ -220,6 +220,11 @@ export function decodeAck(
   version: Version,
   release: boolean,
 ): AckPacket {
+  if (end - start === 2) {
+    // The usual form.
+    const packetId = bytes.readUInt16BE(start);
+    if (packetId > 0) return { packetId, reason: Reason.SUCCESS };
+  }
   const reader = new FieldReader(bytes, start, end);
   const packetId = decodePacketId(reader);
   if (version !== 5 && reader.left > 0) throw malformed('bytes after an acknowledgement');

@@ -148,14 +148,17 @@ export function termsOf(packet: ConnectPacket, grants: Grants, context: Context)
   };
 }
 
+const NOTHING = Buffer.alloc(0);
+
 /**
  * The CONNACK of a refusal in MQTT 5; words are left out where the client does not take so much
- * [MQTT-3.2.2-19].
+ * [MQTT-3.2.2-19], and so is everything where it takes nothing at all [MQTT-3.1.2-24].
  */
 export function refusal({ reason, message, serverReference }: Refusal, bytesMax: number): Buffer {
   const block = new PropertyBlock();
   if (serverReference !== '') block.text(Property.SERVER_REFERENCE, serverReference);
   const bare = connack(false, reason, block.bytes());
+  if (bare.length > bytesMax) return NOTHING;
   // Why a login was refused is for the log only.
   if (message === '' || reason === Reason.BAD_CREDENTIALS) return bare;
   const told = connack(false, reason, block.text(Property.REASON_STRING, message).bytes());
@@ -171,27 +174,47 @@ export interface Extras {
   readonly proof: { readonly method: string; readonly data: Buffer } | null;
 }
 
-/** The CONNACK of a connection that is taken. */
+/** The CONNACK of a connection that is taken. Throws `Refusal` where its client takes none so large. */
 export function acceptance(
   packet: ConnectPacket,
   terms: Terms,
   grants: Grants,
-  { sessionPresent, responseInformation, proof }: Extras,
+  extras: Extras,
 ): Buffer {
-  if (packet.version !== 5) return connack(sessionPresent, 0, null);
+  const { sessionPresent } = extras;
+  // In MQTT 3.1 the byte is reserved.
+  if (packet.version !== 5) return connack(sessionPresent && packet.version !== 3, 0, null);
+  for (const whole of [true, false]) {
+    const block = announcements(packet, terms, grants, extras, whole);
+    const answer = connack(sessionPresent, Reason.SUCCESS, block.bytes());
+    if (answer.length <= terms.packetBytesMax) return answer;
+  }
+  throw new Refusal(Reason.PACKET_TOO_LARGE, 'no CONNACK is as small as its Maximum Packet Size');
+}
+
+/** `whole`: also what holds where nothing is said. */
+function announcements(
+  packet: ConnectPacket,
+  terms: Terms,
+  grants: Grants,
+  { responseInformation, proof }: Extras,
+  whole: boolean,
+): PropertyBlock {
   const block = new PropertyBlock();
   if (terms.sessionExpirySeconds !== (packet.properties.number(Property.SESSION_EXPIRY) ?? 0)) {
     block.u32(Property.SESSION_EXPIRY, terms.sessionExpirySeconds);
   }
   block.u16(Property.RECEIVE_MAXIMUM, grants.receiveMaximum);
   if (grants.qosMax < 2) block.u8(Property.MAXIMUM_QOS, grants.qosMax);
-  block.u8(Property.RETAIN_AVAILABLE, 1);
+  if (whole) block.u8(Property.RETAIN_AVAILABLE, 1);
   block.u32(Property.MAXIMUM_PACKET_SIZE, grants.packetBytesMax);
   if (terms.assigned) block.text(Property.ASSIGNED_CLIENT_ID, terms.clientId);
   block.u16(Property.TOPIC_ALIAS_MAXIMUM, grants.topicAliasMaximum);
-  block.u8(Property.WILDCARD_AVAILABLE, 1);
-  block.u8(Property.SUBSCRIPTION_ID_AVAILABLE, 1);
-  block.u8(Property.SHARED_AVAILABLE, 1);
+  if (whole) {
+    block.u8(Property.WILDCARD_AVAILABLE, 1);
+    block.u8(Property.SUBSCRIPTION_ID_AVAILABLE, 1);
+    block.u8(Property.SHARED_AVAILABLE, 1);
+  }
   if (terms.keepAliveSeconds !== packet.keepAliveSeconds) {
     block.u16(Property.SERVER_KEEP_ALIVE, terms.keepAliveSeconds);
   }
@@ -202,5 +225,5 @@ export function acceptance(
     block.text(Property.AUTHENTICATION_METHOD, proof.method);
     block.binary(Property.AUTHENTICATION_DATA, proof.data);
   }
-  return connack(sessionPresent, Reason.SUCCESS, block.bytes());
+  return block;
 }

@@ -13,6 +13,7 @@ import { Credit, type Delivery, Outcome } from '../../core/engine.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Output } from '../output.ts';
 import { ACK, writeAck } from './encoder.ts';
+import { protocolError } from './field-reader.ts';
 import type { Publication, PublishWriter } from './publish-writer.ts';
 
 /** How long what is in flight stays with this session when its connection is lost. */
@@ -53,10 +54,16 @@ export interface OutboxLink {
 
 /** Packet identifiers of QoS 2 exchanges that are half done, kept across restarts. */
 export interface PacketStore {
+  /** Whether anything is: a session that ends with its connection has nothing to keep. */
+  kept: boolean;
   /** `in`: taken from the client, which has not released it; `out`: released to the client. */
   add(direction: 'in' | 'out', packetId: number): void;
   remove(direction: 'in' | 'out', packetId: number): void;
 }
+
+// What sessions have that never sent anything to be acknowledged: nothing is ever added to these.
+const NONE = new Map<number, InFlight>();
+const NO_BACKLOG: Outgoing[] = [];
 
 export class Outbox {
   /** The client's Receive Maximum, as the engine sees it. */
@@ -65,8 +72,8 @@ export class Outbox {
   readonly #packets: PacketStore;
   readonly #backlogMax: number;
   /** In the order of first sending. */
-  readonly #inFlight = new Map<number, InFlight>();
-  #backlog: Outgoing[] = [];
+  #inFlight = NONE;
+  #backlog = NO_BACKLOG;
   #backlogHead = 0;
   #link: OutboxLink | null = null;
   #lastId = 0;
@@ -88,7 +95,7 @@ export class Outbox {
   /** Packet identifiers released before a restart: their PUBREL is still owed. */
   restore(packetIds: Iterable<number>): void {
     for (const packetId of packetIds) {
-      this.#inFlight.set(packetId, { packetId, outgoing: null, sent: false, everSent: true });
+      this.#enter({ packetId, outgoing: null, sent: false, everSent: true });
       this.#lastId = Math.max(this.#lastId, packetId);
       this.credit.take();
     }
@@ -112,7 +119,8 @@ export class Outbox {
   /** The connection is gone. What others may have goes back to its queue. */
   detach(): void {
     this.#link = null;
-    this.#backlog = this.#backlog.slice(this.#backlogHead).filter(({ qos }) => qos > 0);
+    const waiting = this.#backlog.slice(this.#backlogHead).filter(({ qos }) => qos > 0);
+    this.#backlog = waiting.length === 0 ? NO_BACKLOG : waiting;
     this.#backlogHead = 0;
     const returned: Outgoing[] = [];
     for (const packet of [...this.#inFlight.values()]) {
@@ -135,7 +143,7 @@ export class Outbox {
     this.#link = null;
     const held = [...this.#inFlight.values()];
     this.#inFlight.clear();
-    this.#backlog = [];
+    this.#backlog = NO_BACKLOG;
     this.#backlogHead = 0;
     for (const { packetId, outgoing } of held) {
       if (outgoing === null) this.#packets.remove('out', packetId);
@@ -162,6 +170,7 @@ export class Outbox {
       this.#counters.dropped++;
       return;
     }
+    if (this.#backlog === NO_BACKLOG) this.#backlog = [];
     this.#backlog.push(outgoing);
     this.#useRoom();
   }
@@ -171,22 +180,25 @@ export class Outbox {
     this.#useRoom();
   }
 
-  /** PUBACK. False: no such packet is waited for. */
+  /** PUBACK. False: no such packet is waited for. Throws `Violation` where it is of QoS 2. */
   acknowledged(packetId: number, failed: boolean): boolean {
     const packet = this.#inFlight.get(packetId);
-    const outgoing = packet?.outgoing;
-    if (packet === undefined || outgoing?.qos !== 1) return false;
+    if (packet === undefined) return false;
+    const { outgoing } = packet;
+    if (outgoing?.qos !== 1) throw protocolError('a PUBACK where QoS 2 has PUBREC or PUBCOMP');
     this.#done(packet, outgoing.delivery, failed ? Outcome.REJECT : Outcome.ACCEPT);
     return true;
   }
 
-  /** PUBREC: the message is the client's now; answers with PUBREL. False: nothing waits for it. */
+  /**
+   * PUBREC: the message is the client's now; answers with PUBREL. False: nothing waits for it.
+   * Throws `Violation` for a message of QoS 1.
+   */
   received(packetId: number, failed: boolean): boolean {
     const packet = this.#inFlight.get(packetId);
-    if (packet === undefined || (packet.outgoing !== null && packet.outgoing.qos !== 2)) {
-      return false;
-    }
-    const outgoing = packet.outgoing;
+    if (packet === undefined) return false;
+    const { outgoing } = packet;
+    if (outgoing?.qos === 1) throw protocolError('a PUBREC where QoS 1 has PUBACK');
     if (outgoing !== null && failed) {
       // [MQTT-4.4.0-2]: a PUBREC with an error ends the exchange.
       this.#done(packet, outgoing.delivery, Outcome.REJECT);
@@ -206,10 +218,11 @@ export class Outbox {
     return true;
   }
 
-  /** PUBCOMP. False: nothing waits for it. */
+  /** PUBCOMP. False: nothing waits for it. Throws `Violation` where PUBREL was not sent. */
   completed(packetId: number): boolean {
     const packet = this.#inFlight.get(packetId);
-    if (packet === undefined || packet.outgoing !== null) return false;
+    if (packet === undefined) return false;
+    if (packet.outgoing !== null) throw protocolError('a PUBCOMP before PUBREL');
     this.#packets.remove('out', packetId);
     this.#leave(packet);
     this.#freePlace();
@@ -219,7 +232,7 @@ export class Outbox {
   #begin(outgoing: Outgoing): void {
     const packetId = this.#nextId();
     const packet: InFlight = { packetId, outgoing, sent: false, everSent: false };
-    this.#inFlight.set(packetId, packet);
+    this.#enter(packet);
     if (this.#link !== null) this.#send(this.#link, packet, outgoing);
   }
 
@@ -304,7 +317,7 @@ export class Outbox {
       }
     }
     if (this.#backlogHead > 0 && this.#backlogHead === this.#backlog.length) {
-      this.#backlog = [];
+      this.#backlog = NO_BACKLOG;
       this.#backlogHead = 0;
     }
     this.#filling = false;
@@ -315,6 +328,11 @@ export class Outbox {
       if (this.#window >= this.credit.limit) return;
       if (!packet.sent && packet.outgoing !== null) this.#send(link, packet, packet.outgoing);
     }
+  }
+
+  #enter(packet: InFlight): void {
+    if (this.#inFlight === NONE) this.#inFlight = new Map();
+    this.#inFlight.set(packet.packetId, packet);
   }
 
   /** The next free packet identifier: the window is far smaller than the 65,535 that there are. */

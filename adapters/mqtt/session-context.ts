@@ -36,10 +36,14 @@ export interface SessionContext {
   readonly shares: ShareGroups;
   readonly messagesMax: number;
   readonly subscriptionsMax: number;
+  /** Of a filter. */
+  readonly levelsMax: number;
   /** QoS 0 messages for a socket that is full, in bytes. */
   readonly waitingBytesMax: number;
   /** Opens an engine session of the broker's own. */
   open(vhost: string): Eventually<EngineSession>;
+  /** Draws a name for a session as a publisher (No Local). */
+  drawTag(): Buffer;
   /** What is to survive a restart has changed. */
   changed(identity: SessionIdentity): void;
 }
@@ -48,8 +52,6 @@ export interface SessionIdentity {
   readonly vhost: string;
   readonly clientId: string;
   readonly user: string;
-  /** Names this session as a publisher (No Local). */
-  readonly tag: Buffer;
 }
 
 export interface Subscription {

@@ -34,7 +34,7 @@ interface Entry {
 }
 
 export interface RegistryContext {
-  readonly session: Omit<SessionContext, 'changed'>;
+  readonly session: Omit<SessionContext, 'changed' | 'drawTag'>;
   readonly store: SessionStore;
   readonly admin: Admin;
   readonly publisher: BrokerPublisher;
@@ -62,6 +62,7 @@ export class SessionRegistry {
     this.#context = context;
     this.#sessionContext = {
       ...context.session,
+      drawTag: () => context.random.bytes(PUBLISHER_BYTES),
       changed: ({ vhost, clientId }) => {
         const entry = this.#entries.get(keyOf(vhost, clientId));
         if (entry !== undefined) this.#save(entry.session, 0);
@@ -97,7 +98,7 @@ export class SessionRegistry {
    * The session of a client that has just logged in; whoever had it is disconnected [MQTT-3.1.4-3].
    * Throws BrokerError where there are too many.
    */
-  acquire(identity: Omit<SessionIdentity, 'tag'>, clean: boolean, expirySeconds: number): Acquired {
+  acquire(identity: SessionIdentity, clean: boolean, expirySeconds: number): Acquired {
     const key = keyOf(identity.vhost, identity.clientId);
     this.#entries.get(key)?.session.link?.replaced();
     let entry = this.#entries.get(key);
@@ -110,7 +111,7 @@ export class SessionRegistry {
     if (!present && this.#entries.size >= this.#context.sessionsMax) {
       throw new BrokerError('resource-exhausted', 'there are too many MQTT sessions');
     }
-    entry ??= this.#create(key, identity);
+    entry ??= this.#add(key, identity, null, false);
     entry.expiry?.cancel();
     entry.expiry = null;
     entry.willTimer?.cancel();
@@ -155,14 +156,9 @@ export class SessionRegistry {
     this.#entries.clear();
   }
 
-  #create(key: string, identity: Omit<SessionIdentity, 'tag'>): Entry {
-    const tag = this.#context.random.bytes(PUBLISHER_BYTES);
-    return this.#add(key, { ...identity, tag }, false);
-  }
-
-  #add(key: string, identity: SessionIdentity, restored: boolean): Entry {
+  #add(key: string, identity: SessionIdentity, tag: Buffer | null, restored: boolean): Entry {
     const packets = this.#context.store.packets(key);
-    const session = new MqttSession(identity, this.#sessionContext, packets, restored);
+    const session = new MqttSession(identity, this.#sessionContext, packets, tag, restored);
     const entry: Entry = { session, expiry: null, will: null, willTimer: null };
     this.#entries.set(key, entry);
     return entry;
@@ -171,7 +167,7 @@ export class SessionRegistry {
   #restore(key: string, record: SessionRecord): void {
     const { vhost, clientId, user, tag, expirySeconds, leftAt } = record;
     const { clock, log } = this.#context;
-    const entry = this.#add(key, { vhost, clientId, user, tag }, true);
+    const entry = this.#add(key, { vhost, clientId, user }, tag, true);
     const { session } = entry;
     session.expirySeconds = expirySeconds;
     session.restorePackets(record.taken, record.released);

@@ -13,7 +13,8 @@ export interface SessionRecord {
   readonly vhost: string;
   readonly clientId: string;
   readonly user: string;
-  readonly tag: Buffer;
+  /** Names the session as a publisher; null where it never had to be known. */
+  readonly tag: Buffer | null;
   readonly expirySeconds: number;
   /** When its client left; 0: it was connected. */
   readonly leftAt: number;
@@ -46,12 +47,12 @@ export class SessionStore {
   }
 
   save(key: string, session: MqttSession, leftAt: number): void {
-    const { vhost, clientId, user, tag } = session.identity;
+    const { vhost, clientId, user } = session.identity;
     const record: StoredRecord = {
       vhost,
       clientId,
       user,
-      tag: tag.toString('hex'),
+      tag: session.tag?.toString('hex') ?? '',
       expirySeconds: session.expirySeconds,
       leftAt,
       subscriptions: [...session.subscriptions.values()].map(({ filter, options }) => [
@@ -71,11 +72,7 @@ export class SessionStore {
 
   /** Packet identifiers of one session. */
   packets(key: string): PacketStore {
-    const entry = (direction: string, packetId: number) => `${key}\0${direction}\0${packetId}`;
-    return {
-      add: (direction, packetId) => this.#packets.set(entry(direction, packetId), PRESENT),
-      remove: (direction, packetId) => this.#packets.delete(entry(direction, packetId)),
-    };
+    return new StoredPackets(this.#packets, key);
   }
 
   /** Everything that was kept. */
@@ -98,7 +95,7 @@ export class SessionStore {
         }),
       );
       const { taken = [], released = [] } = packets.get(key) ?? {};
-      const tag = Buffer.from(stored.tag, 'hex');
+      const tag = stored.tag === '' ? null : Buffer.from(stored.tag, 'hex');
       records.set(key, { ...stored, tag, wishes, taken, released });
     }
     return records;
@@ -112,6 +109,7 @@ export class SessionStore {
     for (const [key, { taken, released }] of packets) {
       if (keys.has(key)) continue;
       const store = this.packets(key);
+      store.kept = true;
       for (const packetId of taken) store.remove('in', packetId);
       for (const packetId of released) store.remove('out', packetId);
     }
@@ -129,6 +127,29 @@ export class SessionStore {
       packets.set(key, session);
     }
     return packets;
+  }
+}
+
+class StoredPackets implements PacketStore {
+  kept = false;
+  readonly #table: Table;
+  readonly #key: string;
+
+  constructor(table: Table, key: string) {
+    this.#table = table;
+    this.#key = key;
+  }
+
+  add(direction: 'in' | 'out', packetId: number): void {
+    if (this.kept) this.#table.set(this.#entry(direction, packetId), PRESENT);
+  }
+
+  remove(direction: 'in' | 'out', packetId: number): void {
+    if (this.kept) this.#table.delete(this.#entry(direction, packetId));
+  }
+
+  #entry(direction: string, packetId: number): string {
+    return `${this.#key}\0${direction}\0${packetId}`;
   }
 }
 

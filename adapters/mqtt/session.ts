@@ -20,6 +20,7 @@ import {
 } from '../../core/engine.ts';
 import { BrokerError, reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
+import { LazySet } from '../../core/lazy-set.ts';
 import {
   type HeaderTable,
   type HeaderValue,
@@ -47,28 +48,35 @@ import {
   type SubscriptionOptions,
   sameOptions,
 } from './subscription.ts';
-import { type PatternTarget, parseFilter, type QueueTarget, sessionQueueName } from './topic.ts';
+import {
+  isTooDeep,
+  type PatternTarget,
+  parseFilter,
+  type QueueTarget,
+  sessionQueueName,
+} from './topic.ts';
+
+/** Of sessions that have none: nothing is ever added to it. */
+const NO_SUBSCRIPTIONS = new Map<string, Subscription>();
 
 export class MqttSession {
   readonly identity: SessionIdentity;
   readonly outbox: Outbox;
-  readonly subscriptions = new Map<string, Subscription>();
   readonly #context: SessionContext;
   readonly #packets: PacketStore;
+  #subscriptions = NO_SUBSCRIPTIONS;
   /** Packet identifiers of QoS 2 messages that were taken and not yet released by the client. */
-  readonly #incoming = new Set<number>();
-  readonly #queue: string;
+  readonly #incoming = new LazySet<number>();
   readonly #restored: boolean;
   #expirySeconds = 0;
-  /** It was to outlive a connection at some time. */
-  #durable = false;
+  #tag: Buffer | null;
   #engine: EngineSession | null = null;
   #own: EngineSubscription | null = null;
   #link: SessionLink | null = null;
   /** Its client's socket is full. */
   #slow = false;
-  /** Closed, but for one, while the socket is full. */
-  readonly #flow = new Credit(0);
+  /** Of its own queue: closed, but for one, while the socket is full. */
+  #flow: Credit | null = null;
   #waitingBytes = 0;
   #noLocals = 0;
 
@@ -76,22 +84,23 @@ export class MqttSession {
     identity: SessionIdentity,
     context: SessionContext,
     packets: PacketStore,
+    tag: Buffer | null,
     restored: boolean,
   ) {
     this.identity = identity;
     this.#context = context;
+    this.#packets = packets;
+    this.#tag = tag;
     this.#restored = restored;
-    this.#queue = sessionQueueName(identity.clientId);
-    // A session that ends with its connection has nothing to keep.
-    this.#packets = {
-      add: (direction, packetId) => {
-        if (this.#durable) packets.add(direction, packetId);
-      },
-      remove: (direction, packetId) => {
-        if (this.#durable) packets.remove(direction, packetId);
-      },
-    };
-    this.outbox = new Outbox(context.counters, this.#packets, context.messagesMax);
+    this.outbox = new Outbox(context.counters, packets, context.messagesMax);
+  }
+
+  get subscriptions(): ReadonlyMap<string, Subscription> {
+    return this.#subscriptions;
+  }
+
+  get #queue(): string {
+    return sessionQueueName(this.identity.clientId);
   }
 
   get link(): SessionLink | null {
@@ -105,12 +114,17 @@ export class MqttSession {
 
   set expirySeconds(seconds: number) {
     this.#expirySeconds = seconds;
-    this.#durable ||= seconds > 0;
+    this.#packets.kept ||= seconds > 0;
+  }
+
+  /** What it is named by as a publisher, once a subscription of its own had to know. */
+  get tag(): Buffer | null {
+    return this.#tag;
   }
 
   /** Goes into what this session publishes, while a subscription of its own must know. */
   get publisherTag(): Buffer | null {
-    return this.#noLocals > 0 ? this.identity.tag : null;
+    return this.#noLocals > 0 ? this.#tag : null;
   }
 
   /** Whether a QoS 2 message of this identifier was taken already [MQTT-4.3.3-10]. */
@@ -142,7 +156,7 @@ export class MqttSession {
     this.#link = link;
     this.#slow = false;
     this.#waitingBytes = 0;
-    this.#flow.limit = 0;
+    if (this.#flow !== null) this.#flow.limit = 0;
     this.outbox.attach(link, link.receiveMaximum);
     const own = [...this.subscriptions.values()].some(({ target }) => isOwn(target));
     let ready: Eventually<void> = own ? this.#ensureQueue() : undefined;
@@ -201,7 +215,7 @@ export class MqttSession {
   #slowDown(bytes: number): void {
     if (!this.#slow) {
       this.#slow = true;
-      this.#flow.limit = 1;
+      if (this.#flow !== null) this.#flow.limit = 1;
       for (const { consumer } of this.subscriptions.values()) consumer?.pause();
     }
     this.#waitingBytes += bytes;
@@ -211,7 +225,7 @@ export class MqttSession {
     if (!this.#slow) return;
     this.#slow = false;
     this.#waitingBytes = 0;
-    this.#flow.limit = 0;
+    if (this.#flow !== null) this.#flow.limit = 0;
     for (const { consumer } of this.subscriptions.values()) consumer?.resume();
   }
 
@@ -222,7 +236,9 @@ export class MqttSession {
   subscribe(wish: Wish, link: SessionLink): Eventually<Subscription> {
     const { filter } = wish.request;
     const target = parseFilter(filter, this.#context.exchange);
-    if (target === null) throw new InvalidFilter(filter);
+    if (target === null || isTooDeep(filter, this.#context.levelsMax)) {
+      throw new InvalidFilter(filter);
+    }
     const before = this.subscriptions.get(filter);
     if (before === undefined && this.subscriptions.size >= this.#context.subscriptionsMax) {
       throw new BrokerError('resource-exhausted', 'the session has too many subscriptions');
@@ -242,8 +258,7 @@ export class MqttSession {
     const { filter } = wish.request;
     const options = optionsOf(wish.request, wish.id);
     const subscription: Subscription = { filter, target, options, consumer: null };
-    this.subscriptions.set(filter, subscription);
-    if (options.noLocal) this.#noLocals++;
+    this.#add(subscription);
     if (target.kind === 'queue') return;
     return chain(this.#open(), (engine) => {
       if (target.sharedQueue !== null) {
@@ -262,7 +277,7 @@ export class MqttSession {
   unsubscribe(filter: string): Eventually<boolean> {
     const subscription = this.subscriptions.get(filter);
     if (subscription === undefined) return false;
-    this.subscriptions.delete(filter);
+    this.#subscriptions.delete(filter);
     if (subscription.options.noLocal) this.#noLocals--;
     this.#context.changed(this.identity);
     return chain(this.#dismantle(subscription), () => true);
@@ -323,9 +338,16 @@ export class MqttSession {
 
   #keep(subscription: Subscription, before: Subscription | undefined): void {
     if (before?.options.noLocal) this.#noLocals--;
-    if (subscription.options.noLocal) this.#noLocals++;
-    this.subscriptions.set(subscription.filter, subscription);
+    this.#add(subscription);
     this.#context.changed(this.identity);
+  }
+
+  #add(subscription: Subscription): void {
+    if (this.#subscriptions === NO_SUBSCRIPTIONS) this.#subscriptions = new Map();
+    this.#subscriptions.set(subscription.filter, subscription);
+    if (!subscription.options.noLocal) return;
+    this.#noLocals++;
+    this.#tag ??= this.#context.drawTag();
   }
 
   #dismantle(subscription: Subscription): Eventually<void> {
@@ -366,7 +388,7 @@ export class MqttSession {
       () => {},
       (error) => {
         this.#context.log.info({ filter, reason: reasonOf(error) }, 'subscription given up');
-        this.subscriptions.delete(filter);
+        this.#subscriptions.delete(filter);
       },
     );
   }
@@ -434,6 +456,7 @@ export class MqttSession {
               this.#link?.broken(reason);
             },
           };
+          this.#flow ??= new Credit(0);
           return chain(
             engine.consume(this.#consumeSpec(this.#queue, [this.#flow]), consumer),
             (consuming) => {
@@ -453,7 +476,7 @@ export class MqttSession {
       ['x-max-length', this.#context.messagesMax],
     ]);
     const spec = { name: this.#queue, exclusive: false, autoDelete: false, arguments: table };
-    const declared = engine.declareQueue({ ...spec, durable: this.#durable }, false);
+    const declared = engine.declareQueue({ ...spec, durable: this.#packets.kept }, false);
     const subscriptions = bound ? [...this.subscriptions.values()] : [];
     return subscriptions.reduce<Eventually<void>>(
       (ready, { target, options }) => {
@@ -529,9 +552,8 @@ export class MqttSession {
   }
 
   #isOwnMessage(message: Message): boolean {
-    return (
-      message.format === this.#context.format && isPublishedBy(message.native, this.identity.tag)
-    );
+    if (this.#tag === null || message.format !== this.#context.format) return false;
+    return isPublishedBy(message.native, this.#tag);
   }
 }
 

@@ -7,19 +7,26 @@
 import type { TopicRule } from './options.ts';
 
 export class TopicAccess {
+  static readonly #everything = new TopicAccess(null, '', '');
+  /** What a client may use; those without a rule share one answer. */
+  static of(rules: readonly TopicRule[], clientId: string, user: string): TopicAccess {
+    const rule = rules.find((candidate) => candidate.user.test(user));
+    return rule === undefined ? TopicAccess.#everything : new TopicAccess(rule, clientId, user);
+  }
+
   /** Levels of the filters; null: everything. */
   readonly #publish: readonly string[][] | null;
   readonly #subscribe: readonly string[][] | null;
 
-  constructor(rules: readonly TopicRule[], clientId: string, user: string) {
-    const rule = rules.find((candidate) => candidate.user.test(user));
+  /** Null: no rule, everything is allowed. */
+  constructor(rule: TopicRule | null, clientId: string, user: string) {
     const levels = (templates: readonly string[]): string[][] =>
       templates.flatMap((template) => {
         const filter = fillIn(template, clientId, user);
         return filter === null ? [] : [filter.split('/')];
       });
-    this.#publish = rule === undefined ? null : levels(rule.publish);
-    this.#subscribe = rule === undefined ? null : levels(rule.subscribe);
+    this.#publish = rule === null ? null : levels(rule.publish);
+    this.#subscribe = rule === null ? null : levels(rule.subscribe);
   }
 
   mayPublish(topic: string): boolean {

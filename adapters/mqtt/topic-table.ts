@@ -3,7 +3,7 @@
  * parsed and written once, not once a message. Bounded: emptied when full.
  */
 import type { Address } from '../../core/message.ts';
-import { addressToTopic, isTopicName, topicToAddress } from './topic.ts';
+import { addressToTopic, isTooDeep, isTopicName, topicToAddress } from './topic.ts';
 
 const TEXT_BYTES_MAX = 65_535;
 /** Longer ones are not remembered. */
@@ -13,19 +13,23 @@ export class TopicTable {
   /** Whose keys are plain topics. */
   readonly exchange: string;
   readonly #max: number;
+  readonly #levelsMax: number;
   readonly #addresses = new Map<string, Address | null>();
   readonly #topics = new Map<string, Buffer | null>();
 
-  constructor(exchange: string, max: number) {
+  /** `max`: remembered in each direction. `levelsMax`: of a topic. */
+  constructor(exchange: string, max: number, levelsMax: number) {
     this.exchange = exchange;
     this.#max = max;
+    this.#levelsMax = levelsMax;
   }
 
   /** Where a topic is published to; null where it is not one that can be. */
   address(topic: string): Address | null {
     let address = this.#addresses.get(topic);
     if (address === undefined) {
-      address = isTopicName(topic) ? topicToAddress(topic, this.exchange) : null;
+      const usable = isTopicName(topic) && !isTooDeep(topic, this.#levelsMax);
+      address = usable ? topicToAddress(topic, this.exchange) : null;
       remember(this.#addresses, topic, address, this.#max);
     }
     return address;

@@ -40,6 +40,17 @@ export function isTopicFilter(filter: string): boolean {
   );
 }
 
+/** Whether a topic or filter has more levels than `max`: a tree of them has a node for each. */
+export function isTooDeep(text: string, max: number): boolean {
+  // No shorter text has so many.
+  if (text.length < max) return false;
+  let levels = 1;
+  for (let at = text.indexOf('/'); at >= 0; at = text.indexOf('/', at + 1)) {
+    if (++levels > max) return true;
+  }
+  return false;
+}
+
 /** Topics that only the broker publishes to. */
 export function isSystemTopic(topic: string): boolean {
   return topic.startsWith('$SYS/') || topic === '$SYS';

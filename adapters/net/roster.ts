@@ -39,7 +39,7 @@ export class Roster {
       return false;
     }
     this.#sockets.add(socket);
-    socket.once('close', () => this.#gone(socket));
+    socket.on('close', () => this.#gone(socket));
     return true;
   }
 

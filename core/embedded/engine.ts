@@ -35,7 +35,7 @@ import { classic } from './queues/classic.ts';
 import { quorum } from './queues/quorum.ts';
 import { session } from './queues/session.ts';
 import { stream } from './queues/stream.ts';
-import { EmbeddedSession } from './session.ts';
+import { EmbeddedSession, type SessionContext } from './session.ts';
 import type { ExchangeType, QueueType } from './types.ts';
 import { VirtualHost } from './vhost.ts';
 
@@ -77,6 +77,7 @@ export class EmbeddedEngine implements Engine {
   readonly #queueTypes = new Registry<QueueType>('queue type', [classic, quorum, session, stream]);
   readonly #vhosts = new Map<string, VirtualHost>();
   readonly #sessions = new Set<EmbeddedSession>();
+  readonly #sessionContext: SessionContext;
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
@@ -93,6 +94,11 @@ export class EmbeddedEngine implements Engine {
           'memory below its mark: publishers go on',
         );
     });
+    this.#sessionContext = {
+      ...options,
+      memory: this.#memory,
+      ended: (closed) => this.#sessions.delete(closed),
+    };
     store.onTrouble((error) => this.#memory.block(error !== null));
     this.capabilities = {
       exchangeTypes: this.#exchangeTypes.names(),
@@ -129,11 +135,7 @@ export class EmbeddedEngine implements Engine {
       const reason = `access to vhost '${name}' refused for user '${principal.name}'`;
       throw new BrokerError('access-refused', reason);
     }
-    const session = new EmbeddedSession(vhost, principal, {
-      ...this.#options,
-      memory: this.#memory,
-      ended: (closed) => this.#sessions.delete(closed),
-    });
+    const session = new EmbeddedSession(vhost, principal, this.#sessionContext);
     this.#sessions.add(session);
     return session;
   }

@@ -19,6 +19,7 @@ import type {
   TransactedSettle,
 } from '../engine.ts';
 import { BrokerError } from '../errors.ts';
+import { LazySet } from '../lazy-set.ts';
 import type { Limits } from '../limits.ts';
 import type { Message } from '../message.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
@@ -42,9 +43,9 @@ export class EmbeddedSession implements Session {
   readonly #vhost: VirtualHost;
   readonly #context: SessionContext;
   readonly #owner: Owner;
-  readonly #publishers = new Set<EmbeddedPublisher>();
+  readonly #publishers = new LazySet<EmbeddedPublisher>();
   /** Exchanges that may be published to, as far as asked. */
-  readonly #writable = new Set<string>();
+  readonly #writable = new LazySet<string>();
 
   constructor(vhost: VirtualHost, principal: Principal, context: SessionContext) {
     this.#vhost = vhost;

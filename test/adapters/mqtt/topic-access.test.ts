@@ -16,7 +16,7 @@ const RULES = {
 };
 
 function access(clientId: string, user: string): TopicAccess {
-  return new TopicAccess(mqttOptions(RULES).topicRules, clientId, user);
+  return TopicAccess.of(mqttOptions(RULES).topicRules, clientId, user);
 }
 
 describe('topic permissions', () => {
