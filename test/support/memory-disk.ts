@@ -73,6 +73,14 @@ export class MemoryDisk implements Disk {
     return this.free;
   }
 
+  /** As it is now, for a next process: what the one before still does is not seen on it. */
+  copy(): MemoryDisk {
+    const other = new MemoryDisk();
+    for (const [id, bytes] of this.files) other.files.set(id, Buffer.from(bytes));
+    for (const spare of this.#spares) other.#spares.push(Buffer.from(spare));
+    return other;
+  }
+
   /** All that is written, as text, for looking into. */
   get text(): string {
     return Buffer.concat([...this.files.values()]).toString('latin1');
