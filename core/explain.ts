@@ -74,13 +74,17 @@ function read(text: string, protocol: string | null, forms: readonly AddressForm
     if (known === undefined) readings.push({ ...address, readBy: [form.protocol] });
     else known.readBy.push(form.protocol);
   }
-  return readings;
+  // Any text may be the name of a queue; where it looks like more, that comes first.
+  const merely = ({ exchange, routingKey }: Reading): boolean =>
+    exchange === '' && routingKey === text && /[/@]/.test(text);
+  return [...readings.filter((each) => !merely(each)), ...readings.filter(merely)];
 }
 
 /** An explanation for people, as the command prints it. */
 export function explanationText(explanation: Explanation): string {
   const { exchange, routingKey, readBy, written, route } = explanation;
-  const reader = readBy.length === 0 ? 'exactly' : `as ${readBy.join(' and ')} read it`;
+  const reads = readBy.length === 1 ? 'reads' : 'read';
+  const reader = readBy.length === 0 ? 'exactly' : `as ${readBy.join(' and ')} ${reads} it`;
   const lines = [`${nameOf(exchange)}, key '${routingKey}' (${reader})`, '', '  written'];
   for (const [protocol, text] of Object.entries(written)) {
     lines.push(`    ${protocol.padEnd(8)}${text ?? 'cannot say it'}`);

@@ -211,7 +211,7 @@ describe('a running gateway', () => {
 
     it('prints what people read', async () => {
       const text = await run('/queue/jobs', '--protocol', 'stomp', '--url', urlOf('guest:guest'));
-      expect(text).toContain("the default exchange, key 'jobs' (as stomp read it)");
+      expect(text).toContain("the default exchange, key 'jobs' (as stomp reads it)");
       expect(text).toContain('    mqtt    $queue/jobs\n');
       expect(text).toContain("a message sent there now goes nowhere: there is no queue 'jobs'");
     });
