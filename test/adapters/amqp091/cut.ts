@@ -5,10 +5,12 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 export class CuttableWay {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  #port: number;
 
   constructor(port: number) {
+    this.#port = port;
     this.#server = createServer((near) => {
-      const far = connect(port, '127.0.0.1');
+      const far = connect(this.#port, '127.0.0.1');
       for (const [socket, other] of [
         [near, far],
         [far, near],
@@ -29,6 +31,11 @@ export class CuttableWay {
     this.#server.listen(0, '127.0.0.1');
     await once(this.#server, 'listening');
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Where new connections lead to from now on. */
+  lead(port: number): void {
+    this.#port = port;
   }
 
   /** Every connection is gone, without a word; new ones are welcome. */
