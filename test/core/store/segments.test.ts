@@ -106,7 +106,11 @@ describe('a file that had another segment before', () => {
   it('may have any part of the last batch', async () => {
     let store = await wornStore();
     const log = queueOf(store);
-    while (disk.lastWrite.offset === 0) await step(log);
+    const overOldBytes = (): boolean => {
+      const { offset, length } = disk.lastWrite;
+      return offset > 0 && disk.beforeLastWrite.length >= offset + length;
+    };
+    while (!overOldBytes()) await step(log);
     const { last } = log;
     const { id, offset, length } = disk.lastWrite;
     const before = disk.beforeLastWrite;
