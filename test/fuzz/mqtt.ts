@@ -1,6 +1,7 @@
 /**
  * Feeds mutated MQTT packets to connections of one gateway, in random chunks: none may throw, and
- * each keeps its bounds. The same seed does the same.
+ * each keeps its bounds. Between them, clients that keep to the rules must find that they are kept.
+ * The same seed does the same.
  */
 import { generate, type Packet } from 'mqtt-packet';
 import type { Connection } from '../../adapters/adapter.ts';
@@ -9,6 +10,7 @@ import { type Log, SILENT_LOG } from '../../core/log.ts';
 import { PipeTransport } from '../support/pipe-transport.ts';
 import type { SeededRandom } from '../support/seeded-random.ts';
 import { createWorld, PEER, type World } from '../support/world.ts';
+import { HonestClient } from './mqtt-honest.ts';
 
 const properties = { userProperties: { a: ['1', '2'] }, responseTopic: 'r', topicAlias: 2 };
 
@@ -98,7 +100,7 @@ function watchedLog(errors: string[]): Log {
   return log;
 }
 
-/** Each round is one packet on one of a few connections. Throws for a crash. */
+/** Each round is one packet on one of a few connections. Throws for a crash, or a broken promise. */
 export function fuzz(seed: number, rounds: number): void {
   const world = createWorld({ seed });
   const { random, clock, context } = world;
@@ -107,7 +109,11 @@ export function fuzz(seed: number, rounds: number): void {
   if (gate instanceof Promise) throw new Error('the gate starts at once');
   const accept = (transport: PipeTransport) => gate.accept(transport, PEER, { protocol: 'mqtt' });
   const clients = Array.from({ length: 6 }, () => connect(world, accept));
+  const honest = ([4, 5, 5] as const).map(
+    (version, index) => new HonestClient(`honest/${index}`, version, random, accept),
+  );
   for (let round = 0; round < rounds; round++) {
+    random.pick(honest).act();
     const index = random.below(clients.length);
     const client = clients[index];
     if (client === undefined) continue;
@@ -123,4 +129,5 @@ export function fuzz(seed: number, rounds: number): void {
     }
     if (random.below(50) === 0) clock.advance(random.below(20_000));
   }
+  for (const client of honest) client.finish();
 }
