@@ -328,7 +328,8 @@ export class MqttConnection implements Connection, SessionLink {
     }
     const method = properties.text(Property.AUTHENTICATION_METHOD);
     if (method === undefined) {
-      this.#logIn(() => logIn(packet, context, options, this.#peer), null);
+      const { certifiedUser } = this.#transport;
+      this.#logIn(() => logIn(packet, context, options, this.#peer, certifiedUser), null);
       return;
     }
     const exchange = new Authentication(method, context, options, this.#owner.decoySecret);

@@ -38,24 +38,30 @@ export interface Identity {
   readonly user: string;
 }
 
-/** Checks the client's name and password. Throws, or rejects with, `Refusal`. */
+/**
+ * Checks the client's name and password; one that gives no name is whom its certificate names
+ * (`certified`), or else anonymous. Throws, or rejects with, `Refusal`.
+ */
 export function logIn(
   packet: ConnectPacket,
   context: Context,
   options: MqttOptions,
   peer: Peer,
+  certified: string | null,
 ): Eventually<Login> {
-  if (packet.user === null && !options.allowAnonymous) {
+  if (packet.user !== null) {
+    const identity = identityOf(packet.user, options);
+    const password = packet.password?.toString('utf8') ?? '';
+    return enter(identity, { kind: 'password', user: identity.user, password }, context, peer);
+  }
+  if (certified === null && !options.allowAnonymous) {
     throw new Refusal(Reason.NOT_AUTHORIZED, 'no user name, and anonymous clients are not allowed');
   }
-  const identity = identityOf(packet.user ?? options.anonymousUser, options);
-  const { user } = identity;
-  const password = packet.password?.toString('utf8') ?? '';
-  const credentials =
-    packet.user === null
-      ? ({ kind: 'trusted', user } as const)
-      : ({ kind: 'password', user, password } as const);
-  return enter(identity, credentials, context, peer);
+  const identity =
+    certified === null
+      ? identityOf(options.anonymousUser, options)
+      : { vhost: options.vhost, user: certified };
+  return enter(identity, { kind: 'trusted', user: identity.user }, context, peer);
 }
 
 /** Lets a user in, and opens the vhost. Throws, or rejects with, `Refusal`. */

@@ -35,6 +35,24 @@ describe('login', () => {
     expect(open.client(4).connect('c', nobody)).toMatchObject({ returnCode: 0 });
   });
 
+  it('takes one without a name for whom its certificate names', () => {
+    const gateway = new TestGateway();
+    const nobody = { username: undefined, password: undefined } as never;
+    const certified = (user: string) => {
+      const client = gateway.client(4);
+      client.transport.certifiedUser = user;
+      return client;
+    };
+    const client = certified('alice');
+    expect(client.connect('c', nobody)).toMatchObject({ returnCode: 0 });
+    client.subscribe('t', 0);
+    client.publish('t', 'x');
+    expect(client.texts()).toEqual(['t x']);
+    expect(certified('mallory').connect('c', nobody)).toMatchObject({ returnCode: 4 });
+    const wrong = { password: Buffer.from('wrong') };
+    expect(certified('alice').connect('c', wrong)).toMatchObject({ returnCode: 4 });
+  });
+
   it('reads the vhost from the user name', () => {
     const gateway = new TestGateway();
     const guest = { username: 'other:guest', password: Buffer.from('guest') };
