@@ -60,9 +60,13 @@ export class MemoryDisk implements Disk {
   }
 
   remove(id: number): void {
-    const left = this.files.get(id) ?? Buffer.alloc(0);
-    this.#spares.push(left.fill(0, 0, SEGMENT_HEAD_BYTES));
+    this.keep(this.files.get(id) ?? Buffer.alloc(0));
     this.files.delete(id);
+  }
+
+  /** The file of a removed segment, for the next one. */
+  keep(bytes: Buffer): void {
+    this.#spares.push(Buffer.from(bytes).fill(0, 0, SEGMENT_HEAD_BYTES));
   }
 
   close(): Promise<void> {
@@ -77,7 +81,7 @@ export class MemoryDisk implements Disk {
   copy(): MemoryDisk {
     const other = new MemoryDisk();
     for (const [id, bytes] of this.files) other.files.set(id, Buffer.from(bytes));
-    for (const spare of this.#spares) other.#spares.push(Buffer.from(spare));
+    for (const spare of this.#spares) other.keep(spare);
     return other;
   }
 
