@@ -1,22 +1,13 @@
 /** Questions to an archive (XEP-0313 4), a page at a time (XEP-0059). */
 import type { Archives, Filter } from './archive.ts';
-import {
-  childOf,
-  childrenOf,
-  childText,
-  type Element,
-  element,
-  localName,
-  serialize,
-} from './element.ts';
+import { childOf, childrenOf, type Element, element, localName, serialize } from './element.ts';
 import type { Entity } from './entity.ts';
 import { parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
+import { pageElement, pageOf } from './result-set.ts';
 import { errorReply, resultReply } from './stanza-error.ts';
 import { delayAt, wireOf } from './wire.ts';
 
-const PAGE = 50;
-const PAGE_MAX = 250;
 const FIELDS = /^(FORM_TYPE|with|start|end|after-id|before-id|ids)$/;
 
 /** The answer to `iq`, after the messages that it asks for were sent. */
@@ -36,19 +27,17 @@ export function archiveAnswer(
   const filter = filterOf(payload);
   if (filter === null) return errorReply(iq, 'bad-request');
   const found = archives.find(owner, filter);
-  const page = found === null ? null : pageOf(found, childOf(payload, 'set', NS.RESULT_SET));
+  const page =
+    found === null
+      ? null
+      : pageOf(
+          found.map(({ id }) => id),
+          childOf(payload, 'set', NS.RESULT_SET),
+        );
   if (page === null || found === null) return errorReply(iq, 'item-not-found');
   const { queryid } = payload.attrs;
   for (const id of page.ids) send(archives, owner, sender, iq, id, queryid);
-  const set = element(
-    'set',
-    { xmlns: NS.RESULT_SET },
-    page.ids.length === 0
-      ? null
-      : element('first', { index: String(page.index) }, page.ids[0] ?? ''),
-    page.ids.length === 0 ? null : element('last', {}, page.ids.at(-1) ?? ''),
-    element('count', {}, String(found.length)),
-  );
+  const set = pageElement(page, found.length);
   const attributes = { xmlns: NS.ARCHIVE, ...(page.complete ? { complete: 'true' } : {}) };
   return resultReply(iq, element('fin', attributes, set));
 }
@@ -76,32 +65,6 @@ function send(
     ],
     null,
   );
-}
-
-interface Page {
-  readonly ids: readonly string[];
-  readonly index: number;
-  readonly complete: boolean;
-}
-
-/** XEP-0059 2: forward after an id, or backward before one; null where it is not known. */
-function pageOf(found: readonly { readonly id: string }[], set: Element | undefined): Page | null {
-  const said = set === undefined ? null : childText(set, 'max', NS.RESULT_SET);
-  const max = said !== null && /^\d{1,9}$/.test(said) ? Math.min(Number(said), PAGE_MAX) : PAGE;
-  const after = set === undefined ? null : childText(set, 'after', NS.RESULT_SET);
-  const before = set === undefined ? null : childText(set, 'before', NS.RESULT_SET);
-  const all = found.map(({ id }) => id);
-  const at = (id: string): number => all.indexOf(id);
-  if (before !== null) {
-    const end = before === '' ? all.length : at(before);
-    if (end < 0) return null;
-    const index = Math.max(0, end - max);
-    return { ids: all.slice(index, end), index, complete: index === 0 };
-  }
-  const start = after === null || after === '' ? 0 : at(after) + 1;
-  if (start === 0 && after !== null && after !== '') return null;
-  const ids = all.slice(start, start + max);
-  return { ids, index: start, complete: start + ids.length >= all.length };
 }
 
 function filterOf(query: Element): Filter | null {

@@ -17,17 +17,20 @@ import {
   standalone,
 } from './element.ts';
 import type { Entity } from './entity.ts';
-import { submitted } from './form.ts';
+import { submittedLists } from './form.ts';
 import type { Host } from './host.ts';
 import { type Jid, parseJid } from './jid.ts';
 import { JsonTable } from './json-table.ts';
 import { NS } from './namespaces.ts';
+import { modelAccess, refusedAccess } from './pubsub-access.ts';
 import {
-  applyPersonalForm,
-  PERSONAL_DEFAULTS,
-  type PersonalConfig,
-  personalForm,
-} from './personal-config.ts';
+  applyNodeForm,
+  configOf,
+  hasConfig,
+  type NodeConfig,
+  nodeForm,
+  PERSONAL_NODE,
+} from './pubsub-config.ts';
 import { specific, unsupported } from './pubsub-request.ts';
 import type { ClientSession } from './session.ts';
 import { errorReply, resultReply } from './stanza-error.ts';
@@ -41,7 +44,7 @@ interface PersonalItem {
 }
 
 interface PersonalNode {
-  config: PersonalConfig;
+  config: NodeConfig;
   /** Oldest first. */
   items: PersonalItem[];
 }
@@ -61,7 +64,9 @@ export class Personal {
     this.#stored = new JsonTable(host.context.engine.table('xmpp.personal'));
     for (const [key, node] of this.#stored.entries()) {
       const line = key.indexOf('\n');
-      this.#nodes(key.slice(0, line)).set(key.slice(line + 1), node);
+      const { config, items } = node;
+      const current = { config: configOf(PERSONAL_NODE, config), items };
+      this.#nodes(key.slice(0, line)).set(key.slice(line + 1), current);
     }
   }
 
@@ -124,7 +129,7 @@ export class Personal {
   #sendLast(session: ClientSession, owner: string, name: string): void {
     const node = this.#accounts.get(owner)?.get(name);
     const last = node?.items.at(-1);
-    if (node === undefined || last === undefined || !node.config.sendLast) return;
+    if (node === undefined || last === undefined || node.config.sendLast === 'never') return;
     if (!this.#mayRead(owner, session.jid, node.config)) return;
     this.#event(session, owner, itemsOf(name, parseElement(last.xml, NO_PREFIXES)));
   }
@@ -138,11 +143,9 @@ export class Personal {
     return nodes;
   }
 
-  #mayRead(owner: string, viewer: Jid, { accessModel }: PersonalConfig): boolean {
-    if (viewer.bare === owner || accessModel === 'open') return true;
-    if (accessModel !== 'presence') return false;
-    const local = parseJid(owner)?.local;
-    return local !== undefined && this.#host.accounts.peek(local).roster.shows(viewer.bare);
+  #mayRead(owner: string, viewer: Jid, config: NodeConfig): boolean {
+    if (viewer.bare === owner) return true;
+    return modelAccess(this.#host, config, [owner], viewer) === 'granted';
   }
 
   #publish(iq: Element, payload: Element, action: Element, owner: Jid, name: string): Element {
@@ -151,16 +154,17 @@ export class Personal {
       return errorReply(iq, 'bad-request', specific('invalid-payload'));
     }
     const options = childOf(payload, 'publish-options', NS.PUBSUB);
-    const wanted = options === undefined ? null : submitted(options);
+    const wanted = options === undefined ? null : submittedLists(options);
     const nodes = this.#nodes(owner.bare);
     const known = nodes.get(name);
-    const config = { ...(known?.config ?? PERSONAL_DEFAULTS) };
+    const config = { ...(known?.config ?? PERSONAL_NODE.defaults) };
     if (wanted instanceof Map) {
-      const possible = applyPersonalForm(config, wanted);
-      const differs =
-        known !== undefined && JSON.stringify(config) !== JSON.stringify(known.config);
       // XEP-0060 7.1.5: a new node takes the options, an old one must have them.
-      if (!possible || differs) return errorReply(iq, 'conflict', specific('precondition-not-met'));
+      const fits =
+        known === undefined
+          ? applyNodeForm(PERSONAL_NODE, config, wanted)
+          : hasConfig(PERSONAL_NODE, config, wanted);
+      if (!fits) return errorReply(iq, 'conflict', specific('precondition-not-met'));
     }
     if (known === undefined && nodes.size >= this.#host.limits.xmppPersonalNodesMax) {
       return errorReply(iq, 'resource-constraint');
@@ -210,10 +214,10 @@ export class Personal {
     if (nodes.size >= this.#host.limits.xmppPersonalNodesMax) {
       return errorReply(iq, 'resource-constraint');
     }
-    const config = { ...PERSONAL_DEFAULTS };
+    const config = { ...PERSONAL_NODE.defaults };
     const configure = childOf(payload, 'configure', NS.PUBSUB);
-    const values = configure === undefined ? null : submitted(configure);
-    if (values instanceof Map && !applyPersonalForm(config, values)) {
+    const values = configure === undefined ? null : submittedLists(configure);
+    if (values instanceof Map && !applyNodeForm(PERSONAL_NODE, config, values)) {
       return errorReply(iq, 'not-acceptable');
     }
     const node = { config, items: [] };
@@ -227,9 +231,8 @@ export class Personal {
     const node = this.#accounts.get(owner.bare)?.get(name);
     if (node === undefined) return errorReply(iq, 'item-not-found');
     if (!this.#mayRead(owner.bare, sender.jid, node.config)) {
-      return node.config.accessModel === 'presence'
-        ? errorReply(iq, 'not-authorized', specific('presence-subscription-required'))
-        : errorReply(iq, 'forbidden');
+      const access = modelAccess(this.#host, node.config, [owner.bare], sender.jid);
+      return refusedAccess(iq, access === 'granted' ? 'closed' : access);
     }
     const wanted = childrenOf(action, 'item', NS.PUBSUB).map((item) => item.attrs.id);
     const max = Number(action.attrs.max_items ?? Number.NaN);
@@ -247,15 +250,15 @@ export class Personal {
     if (node === undefined) return errorReply(iq, 'item-not-found');
     switch (`${iq.attrs.type} ${localName(action)}`) {
       case 'get configure': {
-        const shown = element('configure', { node: name }, personalForm(node.config));
+        const shown = element('configure', { node: name }, nodeForm(PERSONAL_NODE, node.config));
         return resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB_OWNER }, shown));
       }
       case 'set configure': {
-        const values = submitted(action);
+        const values = submittedLists(action);
         const config = { ...node.config };
         if (!(values instanceof Map))
           return values === null ? errorReply(iq, 'bad-request') : resultReply(iq);
-        if (!applyPersonalForm(config, values)) return errorReply(iq, 'not-acceptable');
+        if (!applyNodeForm(PERSONAL_NODE, config, values)) return errorReply(iq, 'not-acceptable');
         node.config = config;
         node.items = node.items.slice(-config.maxItems);
         this.#save(owner.bare, name, node);
@@ -282,7 +285,7 @@ export class Personal {
   }
 
   /** The account's own resources, and those of contacts that may read. */
-  #notify(owner: Jid, config: PersonalConfig, name: string, what: Element): void {
+  #notify(owner: Jid, config: NodeConfig, name: string, what: Element): void {
     const { accounts } = this.#host;
     const { roster } = accounts.peek(owner.local);
     const readers: (Account | undefined)[] = [accounts.online(owner.local)];

@@ -5,21 +5,26 @@
  *
  * The last item is the topic's retained message besides, for all protocols.
  */
+import type { Clock } from '../../core/clock.ts';
 import type { Table } from '../../core/engine.ts';
 import { childrenOf, type Element, element, serialize } from './element.ts';
 import { NS } from './namespaces.ts';
 import type { PubsubNode } from './pubsub-node.ts';
+import { pageElement, pageOf } from './result-set.ts';
 import { NO_PREFIXES, parseElement } from './tokenizer.ts';
 
 interface Kept {
   readonly key: string;
   readonly id: string;
   readonly bytes: number;
+  /** 0: never. */
+  readonly expiresAt: number;
 }
 
 interface StoredItem {
   readonly id: string;
   readonly xml: string;
+  readonly expiresAt?: number;
 }
 
 const NUMBER_DIGITS = 15;
@@ -27,20 +32,22 @@ const NUMBER_DIGITS = 15;
 export class PubsubHistory {
   readonly #table: Table;
   readonly #bytesMax: number;
+  readonly #clock: Clock;
   #bytes = 0;
   /** By node, oldest first. */
   readonly #kept = new Map<string, Kept[]>();
   #number = 0;
 
   /** `bytesMax`: of all nodes together. */
-  constructor(table: Table, bytesMax: number) {
+  constructor(table: Table, bytesMax: number, clock: Clock) {
     this.#table = table;
+    this.#clock = clock;
     this.#bytesMax = bytesMax;
     const found: (readonly [string, Kept])[] = [];
     for (const [key, bytes] of table.entries()) {
       const line = key.lastIndexOf('\n');
-      const { id } = JSON.parse(bytes.toString('utf8')) as StoredItem;
-      found.push([key.slice(0, line), { key, id, bytes: bytes.length }]);
+      const { id, expiresAt = 0 } = JSON.parse(bytes.toString('utf8')) as StoredItem;
+      found.push([key.slice(0, line), { key, id, bytes: bytes.length, expiresAt }]);
       this.#bytes += bytes.length;
       this.#number = Math.max(this.#number, Number(key.slice(line + 1)));
     }
@@ -49,31 +56,44 @@ export class PubsubHistory {
   }
 
   /** Keeps an item; one of the same id is replaced, and the oldest go beyond what the node keeps. */
-  add(node: PubsubNode, id: string, item: Element): void {
+  add(node: PubsubNode, id: string, item: Element, expiresAt: number): void {
     this.remove(node, id);
     const key = `${node.name}\n${String(++this.#number).padStart(NUMBER_DIGITS, '0')}`;
-    const record = Buffer.from(JSON.stringify({ id, xml: serialize(item) }));
+    const record = Buffer.from(JSON.stringify({ id, xml: serialize(item), expiresAt }));
     const kept = this.#of(node.name);
     this.#table.set(key, record);
     this.#bytes += record.length;
-    kept.push({ key, id, bytes: record.length });
+    kept.push({ key, id, bytes: record.length, expiresAt });
     this.trim(node);
     while (this.#bytes > this.#bytesMax && kept.length > 0) this.#drop(kept.splice(0, 1));
   }
 
   ids(node: PubsubNode): string[] {
-    return this.#of(node.name).map(({ id }) => id);
+    return this.#fresh(node.name).map(({ id }) => id);
   }
 
-  /** What an items request asks for (XEP-0060 6.5): all, the last few, or by id. */
-  answer(node: PubsubNode, action: Element): Element {
+  /**
+   * What an items request asks for (XEP-0060 6.5): all, the last few, by id, or a page of them,
+   * with where it stands. Null where the page begins at an item that is not there.
+   */
+  answer(node: PubsubNode, action: Element, set: Element | undefined): Element[] | null {
     const wanted = childrenOf(action, 'item', NS.PUBSUB).map((item) => item.attrs.id);
     const max = Number(action.attrs.max_items ?? Number.NaN);
-    const kept = this.#of(node.name);
-    const chosen =
+    const kept = this.#fresh(node.name);
+    let chosen =
       wanted.length > 0
         ? kept.filter(({ id }) => wanted.includes(id))
         : kept.slice(max > 0 ? -max : 0);
+    const page =
+      set === undefined
+        ? null
+        : pageOf(
+            chosen.map(({ id }) => id),
+            set,
+          );
+    if (set !== undefined && page === null) return null;
+    const total = chosen.length;
+    if (page !== null) chosen = chosen.slice(page.index, page.index + page.ids.length);
     const found: Element[] = [];
     for (const { key } of chosen) {
       const bytes = this.#table.get(key);
@@ -81,7 +101,8 @@ export class PubsubHistory {
       const { xml } = JSON.parse(bytes.toString('utf8')) as StoredItem;
       found.push(parseElement(xml, NO_PREFIXES));
     }
-    return element('items', { node: node.name }, ...found);
+    const answer = element('items', { node: node.name }, ...found);
+    return page === null ? [answer] : [answer, pageElement(page, total)];
   }
 
   /** False where there is no such item. */
@@ -110,6 +131,17 @@ export class PubsubHistory {
       this.#table.delete(key);
       this.#bytes -= bytes;
     }
+  }
+
+  /** Without what has expired. */
+  #fresh(node: string): Kept[] {
+    const kept = this.#of(node);
+    const now = this.#clock.now();
+    const old = kept.filter(({ expiresAt }) => expiresAt !== 0 && expiresAt <= now);
+    if (old.length === 0) return kept;
+    this.#drop(old);
+    kept.splice(0, kept.length, ...kept.filter((each) => !old.includes(each)));
+    return kept;
   }
 
   #of(node: string): Kept[] {

@@ -33,6 +33,11 @@ export function itemContent(
   return { native: nativeOf(stanza, from), body: Buffer.from(serialize(alone)), stanza };
 }
 
+/** Stands for the payload of an item that has none: a body of nothing would be a retraction. */
+export function emptyItem(id: string): Element {
+  return element('item', { xmlns: NS.PUBSUB, id });
+}
+
 /** The item that a message is, with its payload where that is wanted. */
 export function itemElement(
   message: Message,
@@ -47,7 +52,8 @@ export function itemElement(
   const item = new Element('item', { id: itemId(message, stanza) });
   // XEP-0060 7.1.2.3; only what XMPP wrote names a JID that may be trusted.
   if (namespace === NS.PUBSUB_EVENT && publisher !== '') item.attrs.publisher = publisher;
-  if (withPayload) item.append(payloadOf(message, stanza, publisher));
+  const payload = withPayload ? payloadOf(message, stanza, publisher) : null;
+  if (payload !== null && !is(payload, 'item', NS.PUBSUB)) item.append(payload);
   return item;
 }
 

@@ -5,6 +5,7 @@
 import { infoResult } from './disco.ts';
 import { type Element, element } from './element.ts';
 import { NS } from './namespaces.ts';
+import { metaForm } from './pubsub-config.ts';
 import type { PubsubNode } from './pubsub-node.ts';
 import { type PubsubRequest, reply, subscription } from './pubsub-request.ts';
 import { errorReply, resultReply } from './stanza-error.ts';
@@ -12,11 +13,15 @@ import { errorReply, resultReply } from './stanza-error.ts';
 type Nodes = ReadonlyMap<string, PubsubNode>;
 
 const FEATURES = [
+  'access-authorize',
   'access-open',
+  'access-presence',
+  'access-roster',
   'access-whitelist',
   'auto-create',
   'auto-subscribe',
   'config-node',
+  'config-node-max',
   'create-and-configure',
   'create-nodes',
   'delete-items',
@@ -24,20 +29,27 @@ const FEATURES = [
   'instant-nodes',
   'item-ids',
   'last-published',
+  'member-affiliation',
+  'meta-data',
   'manage-subscriptions',
   'modify-affiliations',
+  'outcast-affiliation',
   'multi-items',
   'persistent-items',
   'publish',
+  'publish-only-affiliation',
   'publish-options',
   'publisher-affiliation',
   'purge-nodes',
   'retract-items',
   'retrieve-affiliations',
   'retrieve-default',
+  'retrieve-default-sub',
   'retrieve-items',
   'retrieve-subscriptions',
+  'rsm',
   'subscribe',
+  'subscription-options',
 ].map((name) => `${NS.PUBSUB}#${name}`);
 
 export function answerSubscriptions(nodes: Nodes, request: PubsubRequest, action: Element): void {
@@ -47,7 +59,8 @@ export function answerSubscriptions(nodes: Nodes, request: PubsubRequest, action
   for (const node of nodes.values()) {
     if (only !== undefined && node.name !== only) continue;
     for (const jid of node.subscriptionsOf(from)) {
-      found.push(subscription(node, jid, node.subscribers.get(jid) ?? ''));
+      const held = node.subscribers.get(jid);
+      if (held !== undefined) found.push(subscription(node, jid, held));
     }
   }
   const list = element('subscriptions', only === undefined ? {} : { node: only }, ...found);
@@ -68,11 +81,15 @@ export function answerAffiliations(nodes: Nodes, request: PubsubRequest, action:
 }
 
 export function pubsubInfo(nodes: Nodes, iq: Element, name: string | undefined): Element {
-  const identity = { category: 'pubsub', type: 'service', name: 'Topics' };
   if (name === undefined) {
+    const service = { category: 'pubsub', type: 'service', name: 'Topics' };
     const features = [NS.DISCO_INFO, NS.DISCO_ITEMS, NS.PING, NS.PUBSUB, ...FEATURES];
-    return infoResult(iq, undefined, identity, features);
+    return infoResult(iq, undefined, service, features);
   }
-  if (!nodes.has(name)) return errorReply(iq, 'item-not-found');
-  return infoResult(iq, name, { category: 'pubsub', type: 'leaf', name }, [NS.PUBSUB]);
+  const node = nodes.get(name);
+  if (node === undefined) return errorReply(iq, 'item-not-found');
+  const identity = { category: 'pubsub', type: 'leaf', name: node.config.title || name };
+  const { created, subscribers } = node;
+  const meta = metaForm(node.config, { created, owners: node.owners(), count: subscribers.size });
+  return infoResult(iq, name, identity, [NS.PUBSUB], meta);
 }

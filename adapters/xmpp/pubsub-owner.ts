@@ -2,13 +2,15 @@
  * What an owner may ask of a node (XEP-0060 8): configuration, affiliations, subscribers, purge,
  * end.
  */
-import { childrenOf, type Element, element, firstElement, localName } from './element.ts';
-import { submitted } from './form.ts';
+import { childOf, childrenOf, type Element, element, firstElement, localName } from './element.ts';
+import { submittedLists } from './form.ts';
 import { parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
 import type { Pubsub } from './pubsub.ts';
-import { applyNodeForm, type NodeAffiliation, nodeForm, PubsubNode } from './pubsub-node.ts';
+import { applyNodeForm, nodeForm, TOPIC_NODE } from './pubsub-config.ts';
+import type { NodeAffiliation, PubsubNode } from './pubsub-node.ts';
 import { type PubsubRequest, specific, subscription, unsupported } from './pubsub-request.ts';
+import { setSubscription } from './pubsub-subscribing.ts';
 import { errorReply, resultReply } from './stanza-error.ts';
 
 export function ownerAnswer(pubsub: Pubsub, request: PubsubRequest, payload: Element): Element {
@@ -17,8 +19,7 @@ export function ownerAnswer(pubsub: Pubsub, request: PubsubRequest, payload: Ele
   if (action === undefined) return errorReply(iq, 'bad-request');
   const name = localName(action);
   if (name === 'default') {
-    const form = element('default', {}, nodeForm(new PubsubNode('', null).config));
-    return result(iq, form);
+    return result(iq, element('default', {}, nodeForm(TOPIC_NODE, TOPIC_NODE.defaults)));
   }
   if (action.attrs.node === undefined) {
     return errorReply(iq, 'bad-request', specific('nodeid-required'));
@@ -42,12 +43,19 @@ export function ownerAnswer(pubsub: Pubsub, request: PubsubRequest, payload: Ele
       pubsub.notify(node, element('purge', { node: node.name }));
       return resultReply(iq);
     case 'delete':
-      if (node.config.notifyDelete) pubsub.notify(node, element('delete', { node: node.name }));
+      if (node.config.notifyDelete) pubsub.notify(node, deletion(node, action));
       pubsub.remove(node);
       return resultReply(iq);
     default:
       return errorReply(iq, 'feature-not-implemented', unsupported(name));
   }
+}
+
+/** With where the node went, if the owner says so (8.4.1). */
+function deletion(node: PubsubNode, action: Element): Element {
+  const uri = childOf(action, 'redirect', NS.PUBSUB_OWNER)?.attrs['uri'];
+  const redirect = uri === undefined ? null : element('redirect', { uri });
+  return element('delete', { node: node.name }, redirect);
 }
 
 function configure(
@@ -58,13 +66,16 @@ function configure(
 ): Element {
   const { iq } = request;
   if (iq.attrs.type === 'get') {
-    return result(iq, element('configure', { node: node.name }, nodeForm(node.config)));
+    return result(iq, element('configure', { node: node.name }, nodeForm(TOPIC_NODE, node.config)));
   }
-  const values = submitted(action);
+  const values = submittedLists(action);
   if (values === 'cancel') return resultReply(iq);
   if (values === null) return errorReply(iq, 'bad-request');
-  if (!applyNodeForm(node.config, values)) return errorReply(iq, 'not-acceptable');
+  if (!applyNodeForm(TOPIC_NODE, node.config, values)) return errorReply(iq, 'not-acceptable');
   pubsub.save(node);
+  if (node.config.notifyConfig) {
+    pubsub.notify(node, element('configuration', { node: node.name }));
+  }
   return resultReply(iq);
 }
 
@@ -106,15 +117,20 @@ function subscriptions(
 ): Element {
   const { iq } = request;
   if (iq.attrs.type === 'get') {
-    const items = Array.from(node.subscribers, ([jid, id]) => subscription(node, jid, id));
+    const items = Array.from(node.subscribers, ([jid, held]) => subscription(node, jid, held));
     return result(iq, element('subscriptions', { node: node.name }, ...items));
   }
   for (const item of childrenOf(action, 'subscription', NS.PUBSUB_OWNER)) {
     const jid = parseJid(item.attrs.jid ?? '');
+    const wanted = item.attrs.subscription;
     if (jid === null) return errorReply(iq, 'bad-request');
-    // Others are only taken out by an owner; who gets in asks for it.
-    if (item.attrs.subscription !== 'none') return errorReply(iq, 'not-allowed');
-    pubsub.unsubscribe(node, jid.full);
+    if (wanted !== 'none' && wanted !== 'subscribed') return errorReply(iq, 'not-acceptable');
+    const known = node.subscribers.get(jid.full);
+    if (wanted === 'none' && known === undefined) continue;
+    if (known === undefined && node.subscribers.size >= pubsub.host.limits.xmppNodeSubscribersMax) {
+      return errorReply(iq, 'policy-violation', specific('too-many-subscriptions'));
+    }
+    if (known?.state !== wanted) setSubscription(pubsub, node, jid.full, wanted === 'subscribed');
   }
   return resultReply(iq);
 }
@@ -124,5 +140,5 @@ function result(iq: Element, answer: Element): Element {
 }
 
 function isAffiliation(text: string | undefined): text is NodeAffiliation {
-  return /^(owner|publisher|member|outcast|none)$/.test(text ?? '');
+  return /^(owner|publisher|publish-only|member|outcast|none)$/.test(text ?? '');
 }

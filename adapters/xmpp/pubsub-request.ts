@@ -4,6 +4,7 @@ import type { Entity } from './entity.ts';
 import { type Jid, parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
 import type { PubsubNode } from './pubsub-node.ts';
+import type { NodeSubscription } from './pubsub-subscription.ts';
 import { errorReply } from './stanza-error.ts';
 import { wireOf } from './wire.ts';
 
@@ -21,8 +22,9 @@ export function items(node: PubsubNode, ...found: readonly Element[]): Element {
   return element('items', { node: node.name }, ...found);
 }
 
-export function subscription(node: PubsubNode, jid: string, id: string): Element {
-  return element('subscription', { node: node.name, jid, subid: id, subscription: 'subscribed' });
+export function subscription(node: PubsubNode, jid: string, held: NodeSubscription): Element {
+  const { id: subid, state } = held;
+  return element('subscription', { node: node.name, jid, subid, subscription: state });
 }
 
 export function specific(condition: string): { readonly specific: Element } {

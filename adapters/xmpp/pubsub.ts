@@ -8,10 +8,10 @@ import { type Consumer, type Delivery, NO_ARGUMENTS } from '../../core/engine.ts
 import { type BrokerError, reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import { Message } from '../../core/message.ts';
-import { itemsResult } from './disco.ts';
 import {
   childOf,
   childrenOf,
+  childText,
   type Element,
   element,
   elementsOf,
@@ -20,25 +20,27 @@ import {
   namespaceOf,
 } from './element.ts';
 import type { Entity, Service } from './entity.ts';
-import { submitted } from './form.ts';
+import { submittedLists } from './form.ts';
 import type { Host } from './host.ts';
 import { type Jid, parseJid } from './jid.ts';
 import { JsonTable } from './json-table.ts';
 import { NS } from './namespaces.ts';
+import { type Access, modelAccess } from './pubsub-access.ts';
+import { applyNodeForm, hasConfig, TOPIC_NODE } from './pubsub-config.ts';
 import { keepsMany, PubsubHistory } from './pubsub-history.ts';
-import { isRetraction, itemContent, itemElement, itemId } from './pubsub-items.ts';
+import { emptyItem, isRetraction, itemContent, itemElement, itemId } from './pubsub-items.ts';
 import { answerAffiliations, answerSubscriptions, pubsubInfo } from './pubsub-lists.ts';
-import { applyNodeForm, hasConfig, nodeForm, PubsubNode, type StoredNode } from './pubsub-node.ts';
+import { PubsubNode, type StoredNode } from './pubsub-node.ts';
 import { ownerAnswer } from './pubsub-owner.ts';
+import { answerItems, answerList } from './pubsub-reading.ts';
+import { items, type PubsubRequest, reply, specific, unsupported } from './pubsub-request.ts';
 import {
-  items,
-  ownJid,
-  type PubsubRequest,
-  reply,
-  specific,
-  subscription,
-  unsupported,
-} from './pubsub-request.ts';
+  authorize,
+  defaultOptions,
+  options,
+  subscribe,
+  unsubscribe,
+} from './pubsub-subscribing.ts';
 import { type Condition, conditionOf, errorReply, resultReply } from './stanza-error.ts';
 
 const NODE_BYTES_MAX = 1023;
@@ -62,16 +64,18 @@ export class Pubsub implements Service, Consumer {
     this.history = new PubsubHistory(
       host.context.engine.table('xmpp.pubsub.items'),
       host.limits.xmppItemsBytesMax,
+      host.context.clock,
     );
     for (const [name, stored] of this.#stored.entries()) this.#add(new PubsubNode(name, stored));
     for (const node of this.nodes.values()) {
-      if (node.subscribers.size > 0 || keepsMany(node)) this.#listen(node, NOTHING, NOTHING);
+      if (node.subscribers.size > 0 || keepsMany(node)) this.listen(node, NOTHING, NOTHING);
     }
   }
 
   handle(sender: Entity, stanza: Element, to: Jid): void {
     if (localName(stanza) !== 'iq') {
-      if (stanza.attrs.type !== 'error' && localName(stanza) === 'message') {
+      const message = stanza.attrs.type !== 'error' && localName(stanza) === 'message';
+      if (message && !authorize(this, stanza)) {
         this.host.router.bounce(sender, stanza, 'service-unavailable');
       }
       return;
@@ -91,7 +95,7 @@ export class Pubsub implements Service, Consumer {
         reply(request, pubsubInfo(this.nodes, stanza, payload.attrs.node));
         break;
       case NS.DISCO_ITEMS:
-        this.#list(request, payload.attrs.node);
+        answerList(this, request, payload.attrs.node);
         break;
       case NS.PUBSUB:
         this.#request(request, payload);
@@ -116,7 +120,8 @@ export class Pubsub implements Service, Consumer {
     const now = this.host.context.clock.now();
     const { format } = this.host;
     if (keepsMany(node) && !isRetraction(message)) {
-      this.history.add(node, this.#idOf(message), itemElement(message, format, now, '', true));
+      const item = itemElement(message, format, now, '', true);
+      this.history.add(node, this.idOf(message), item, message.expiresAt);
     }
     if (node.subscribers.size === 0) return;
     if (isRetraction(message)) {
@@ -125,11 +130,11 @@ export class Pubsub implements Service, Consumer {
       this.notify(node, items(node, element('retract', { id: itemId(message, stanza) })));
       return;
     }
-    const { deliverPayloads } = node.config;
-    this.notify(
-      node,
-      items(node, itemElement(message, format, now, NS.PUBSUB_EVENT, deliverPayloads)),
-    );
+    const { deliverPayloads, persistItems } = node.config;
+    // Only that something was published: there is no item (XEP-0060 7.1.2.2).
+    const bare = !deliverPayloads && !persistItems;
+    const item = bare ? [] : [itemElement(message, format, now, NS.PUBSUB_EVENT, deliverPayloads)];
+    this.notify(node, items(node, ...item));
     this.host.counters.delivered += node.subscribers.size;
   }
 
@@ -141,13 +146,40 @@ export class Pubsub implements Service, Consumer {
 
   /** An event to all subscribers of a node. */
   notify(node: PubsubNode, what: Element): void {
-    for (const jid of node.subscribers.keys()) this.#event(jid, what);
+    if (!node.config.deliverNotifications) return;
+    const now = this.host.context.clock.now();
+    for (const [jid, held] of node.subscribers) {
+      if (held.expireAt !== 0 && held.expireAt <= now) this.unsubscribe(node, jid);
+      else if (held.state === 'subscribed' && held.deliver && this.#isShown(jid, held.showValues)) {
+        this.event(node, jid, what);
+      }
+    }
+  }
+
+  /** What `viewer` may see of a node (XEP-0060 4.5), affiliations before the access model. */
+  accessOf(node: PubsubNode, viewer: Jid): Access {
+    const affiliation = node.affiliation(viewer);
+    if (affiliation === 'outcast' || affiliation === 'publish-only') return 'outcast';
+    if (affiliation !== 'none') return 'granted';
+    const access = modelAccess(this.host, node.config, node.owners(), viewer);
+    return access === 'pending' && node.isSubscribed(viewer) ? 'granted' : access;
+  }
+
+  /** An account is gone: so are its subscriptions and affiliations. */
+  erased(jid: Jid): void {
+    for (const node of this.nodes.values()) {
+      const subscriptions = node.subscriptionsOf(jid);
+      if (subscriptions.length === 0 && !node.affiliations.delete(jid.bare)) continue;
+      for (const subscriber of subscriptions) node.subscribers.delete(subscriber);
+      node.affiliations.delete(jid.bare);
+      this.save(node);
+    }
   }
 
   save(node: PubsubNode): void {
     this.#stored.set(node.name, node.stored());
     this.history.trim(node);
-    if (keepsMany(node)) this.#listen(node, NOTHING, NOTHING);
+    if (keepsMany(node)) this.listen(node, NOTHING, NOTHING);
   }
 
   remove(node: PubsubNode): void {
@@ -193,16 +225,16 @@ export class Pubsub implements Service, Consumer {
         this.#retract(request, action);
         break;
       case 'set subscribe':
-        this.#subscribe(request, action);
+        subscribe(this, request, payload, action);
         break;
       case 'set unsubscribe':
-        this.#unsubscribe(request, action);
+        unsubscribe(this, request, action);
         break;
       case 'set create':
         this.#create(request, payload, action);
         break;
       case 'get items':
-        this.#items(request, action);
+        answerItems(this, request, action);
         break;
       case 'get subscriptions':
         answerSubscriptions(this.nodes, request, action);
@@ -210,18 +242,12 @@ export class Pubsub implements Service, Consumer {
       case 'get affiliations':
         answerAffiliations(this.nodes, request, action);
         break;
+      case 'get options':
+      case 'set options':
+        options(this, request, action);
+        break;
       case 'get default':
-        reply(
-          request,
-          resultReply(
-            iq,
-            element(
-              'pubsub',
-              { xmlns: NS.PUBSUB },
-              element('default', {}, nodeForm(new PubsubNode('', null).config)),
-            ),
-          ),
-        );
+        defaultOptions(request, action);
         break;
       default:
         reply(request, errorReply(iq, 'feature-not-implemented', unsupported(localName(action))));
@@ -237,12 +263,22 @@ export class Pubsub implements Service, Consumer {
       reply(request, errorReply(iq, 'bad-request', specific('invalid-payload')));
       return;
     }
-    const node = this.#nodeFor(request, action.attrs.node);
+    const isNew = !this.nodes.has(action.attrs.node ?? '');
+    const node = this.nodeFor(request, action.attrs.node);
     if (node === null) return;
-    const options = childOf(payload, 'publish-options', NS.PUBSUB);
-    const wanted = options === undefined ? null : submitted(options);
-    if (wanted instanceof Map && !hasConfig(node, wanted)) {
+    if (!this.#fits(node, payload, isNew)) {
+      if (isNew) this.remove(node);
       reply(request, errorReply(iq, 'conflict', specific('precondition-not-met')));
+      return;
+    }
+    // XEP-0060 7.1.3.6.
+    const { persistItems, deliverPayloads } = node.config;
+    if (item === undefined && persistItems) {
+      reply(request, errorReply(iq, 'bad-request', specific('item-required')));
+      return;
+    }
+    if (item !== undefined && !persistItems && !deliverPayloads) {
+      reply(request, errorReply(iq, 'bad-request', specific('item-forbidden')));
       return;
     }
     if (!node.mayPublish(from)) {
@@ -255,13 +291,24 @@ export class Pubsub implements Service, Consumer {
       this.save(node);
     }
     const id = item?.attrs.id ?? this.host.nextId();
-    const payloadElement = item === undefined ? undefined : firstElement(item);
-    const content = itemContent(payloadElement, id, from.full);
+    const inside = item === undefined ? undefined : (firstElement(item) ?? emptyItem(id));
+    const content = itemContent(inside, id, from.full);
     const published = element('publish', { node: node.name }, element('item', { id }));
     const done = resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, published));
     if (this.#publishTo(request, node, content.native, content.body, node.config.persistItems)) {
       reply(request, done);
     }
+  }
+
+  /** Publish options (XEP-0060 7.1.5): a new node takes them, an old one must have them. */
+  #fits(node: PubsubNode, payload: Element, isNew: boolean): boolean {
+    const options = childOf(payload, 'publish-options', NS.PUBSUB);
+    const wanted = options === undefined ? null : submittedLists(options);
+    if (!(wanted instanceof Map)) return true;
+    if (!isNew) return hasConfig(TOPIC_NODE, node.config, wanted);
+    if (!applyNodeForm(TOPIC_NODE, node.config, wanted)) return false;
+    this.save(node);
+    return true;
   }
 
   /** False where the publisher was told of an error. */
@@ -274,6 +321,7 @@ export class Pubsub implements Service, Consumer {
   ): boolean {
     const { host } = this;
     const now = host.context.clock.now();
+    const { itemExpire } = node.config;
     const message = new Message(
       host.format,
       native,
@@ -282,7 +330,7 @@ export class Pubsub implements Service, Consumer {
       node.key,
       true,
       0,
-      0,
+      itemExpire === 0 ? 0 : now + itemExpire * 1000,
       now,
       retain,
     );
@@ -295,7 +343,7 @@ export class Pubsub implements Service, Consumer {
 
   #retract(request: PubsubRequest, action: Element): void {
     const { iq, from } = request;
-    const node = this.#existing(request, action.attrs.node);
+    const node = this.existing(request, action.attrs.node);
     if (node === null) return;
     const id = childOf(action, 'item', NS.PUBSUB)?.attrs.id;
     if (id === undefined) reply(request, errorReply(iq, 'bad-request', specific('item-required')));
@@ -303,8 +351,8 @@ export class Pubsub implements Service, Consumer {
     else if (!node.config.persistItems) {
       reply(request, errorReply(iq, 'feature-not-implemented', unsupported('persistent-items')));
     } else {
-      this.#last(request, node, (message) => {
-        const kept = message === null ? null : this.#idOf(message);
+      this.last(request, node, (message) => {
+        const kept = message === null ? null : this.idOf(message);
         const older = this.history.remove(node, id);
         if (kept !== id && older) {
           if (node.config.notifyRetract) this.notify(node, items(node, element('retract', { id })));
@@ -318,68 +366,14 @@ export class Pubsub implements Service, Consumer {
     }
   }
 
-  #subscribe(request: PubsubRequest, action: Element): void {
-    const { iq, from, sender } = request;
-    const jid = ownJid(request, action);
-    if (jid === null) return;
-    const node = this.#nodeFor(request, action.attrs.node);
-    if (node === null) return;
-    if (!node.mayRead(from) || !this.host.allows(sender.engine, 'read', node.exchange)) {
-      const closed =
-        node.affiliation(from) !== 'outcast' && node.config.accessModel === 'whitelist';
-      reply(
-        request,
-        closed
-          ? errorReply(iq, 'not-allowed', specific('closed-node'))
-          : errorReply(iq, 'forbidden'),
-      );
-      return;
-    }
-    if (node.subscribers.size >= this.host.limits.xmppNodeSubscribersMax) {
-      reply(request, errorReply(iq, 'policy-violation', specific('too-many-subscriptions')));
-      return;
-    }
-    const listening = (): void => {
-      const known = node.subscribers.get(jid.full);
-      const id = known ?? this.host.nextId();
-      node.subscribers.set(jid.full, id);
-      this.save(node);
-      const answer = subscription(node, jid.full, id);
-      reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, answer)));
-      if (node.config.sendLast) this.#sendLast(request, node, jid.full);
-      sender.release();
-    };
-    sender.hold();
-    this.#listen(node, listening, (error) => {
-      reply(request, errorReply(iq, conditionOf(error), { text: reasonOf(error) }));
-      sender.release();
-    });
-  }
-
-  #sendLast(request: PubsubRequest, node: PubsubNode, jid: string): void {
-    this.#last(request, node, (message) => {
+  /** To somebody who has just subscribed. */
+  sendLast(request: PubsubRequest, node: PubsubNode, jid: string): void {
+    this.last(request, node, (message) => {
       if (message === null) return;
       const now = this.host.context.clock.now();
       const item = itemElement(message, this.host.format, now, NS.PUBSUB_EVENT, true);
-      this.#event(jid, items(node, item));
+      this.event(node, jid, items(node, item));
     });
-  }
-
-  #unsubscribe(request: PubsubRequest, action: Element): void {
-    const jid = ownJid(request, action);
-    const node = jid === null ? null : this.#existing(request, action.attrs.node);
-    if (jid === null || node === null) return;
-    const id = node.subscribers.get(jid.full);
-    if (id === undefined) {
-      reply(request, errorReply(request.iq, 'unexpected-request', specific('not-subscribed')));
-      return;
-    }
-    if (action.attrs.subid !== undefined && action.attrs.subid !== id) {
-      reply(request, errorReply(request.iq, 'not-acceptable', specific('invalid-subid')));
-      return;
-    }
-    this.unsubscribe(node, jid.full);
-    reply(request, resultReply(request.iq));
   }
 
   #create(request: PubsubRequest, payload: Element, action: Element): void {
@@ -393,8 +387,8 @@ export class Pubsub implements Service, Consumer {
     if (node === null) return;
     node.affiliations.set(request.from.bare, 'owner');
     const configure = childOf(payload, 'configure', NS.PUBSUB);
-    const values = configure === undefined ? null : submitted(configure);
-    if (values instanceof Map && !applyNodeForm(node.config, values)) {
+    const values = configure === undefined ? null : submittedLists(configure);
+    if (values instanceof Map && !applyNodeForm(TOPIC_NODE, node.config, values)) {
       this.remove(node);
       reply(request, errorReply(iq, 'not-acceptable'));
       return;
@@ -404,71 +398,8 @@ export class Pubsub implements Service, Consumer {
     reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, created)));
   }
 
-  /** XEP-0060 6.5: the last value of the topic, whoever published it. */
-  #items(request: PubsubRequest, action: Element): void {
-    const { iq, from } = request;
-    const name = action.attrs.node;
-    if (name === undefined || name === '') {
-      reply(request, errorReply(iq, 'bad-request', specific('nodeid-required')));
-      return;
-    }
-    // A topic that nobody made a node of yet has its last value all the same.
-    const node = this.nodes.get(name) ?? new PubsubNode(name, null);
-    if (!node.mayRead(from)) {
-      reply(request, errorReply(iq, 'forbidden'));
-      return;
-    }
-    if (keepsMany(node)) {
-      const answer = this.history.answer(node, action);
-      reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, answer)));
-      return;
-    }
-    this.#last(request, node, (message) => {
-      if (message === null && !this.nodes.has(name)) {
-        reply(request, errorReply(iq, 'item-not-found'));
-        return;
-      }
-      const wanted = childrenOf(action, 'item', NS.PUBSUB).map((item) => item.attrs.id);
-      const now = this.host.context.clock.now();
-      const found =
-        message === null ? [] : [itemElement(message, this.host.format, now, NS.PUBSUB, true)];
-      const chosen = found.filter((item) => wanted.length === 0 || wanted.includes(item.attrs.id));
-      const answer = element('items', { node: name }, ...chosen);
-      reply(request, resultReply(iq, element('pubsub', { xmlns: NS.PUBSUB }, answer)));
-    });
-  }
-
-  #list(request: PubsubRequest, name: string | undefined): void {
-    const { iq, from } = request;
-    if (name === undefined) {
-      const open = [...this.nodes.values()].filter((node) => node.mayRead(from));
-      const found = open.map((node) =>
-        element('item', {
-          jid: this.domain,
-          node: node.name,
-          name: node.config.title || node.name,
-        }),
-      );
-      reply(request, itemsResult(iq, undefined, found));
-      return;
-    }
-    const node = this.#existing(request, name);
-    if (node === null) return;
-    const ids = this.history.ids(node);
-    if (ids.length > 0) {
-      const found = ids.map((id) => element('item', { jid: this.domain, name: id }));
-      reply(request, itemsResult(iq, name, found));
-      return;
-    }
-    this.#last(request, node, (message) => {
-      const found =
-        message === null ? [] : [element('item', { jid: this.domain, name: this.#idOf(message) })];
-      reply(request, itemsResult(iq, name, found));
-    });
-  }
-
   /** The retained message of the node's topic. */
-  #last(request: PubsubRequest, node: PubsubNode, done: (message: Message | null) => void): void {
+  last(request: PubsubRequest, node: PubsubNode, done: (message: Message | null) => void): void {
     const { sender, iq } = request;
     sender.hold();
     after(
@@ -484,12 +415,14 @@ export class Pubsub implements Service, Consumer {
     );
   }
 
-  #idOf(message: Message): string {
+  /** The id of the item that a message is. */
+  idOf(message: Message): string {
     const { format, context } = this.host;
     return itemId(message, format.parse(message.as(format, context.clock.now())).stanza);
   }
 
-  #existing(request: PubsubRequest, name: string | undefined): PubsubNode | null {
+  /** The node; null where the sender was told that there is none. */
+  existing(request: PubsubRequest, name: string | undefined): PubsubNode | null {
     const node = name === undefined ? undefined : this.nodes.get(name);
     if (node !== undefined) return node;
     const { iq } = request;
@@ -502,8 +435,9 @@ export class Pubsub implements Service, Consumer {
     return null;
   }
 
-  #nodeFor(request: PubsubRequest, name: string | undefined): PubsubNode | null {
-    if (name === undefined || name === '') return this.#existing(request, name);
+  /** The node, made where there is none. */
+  nodeFor(request: PubsubRequest, name: string | undefined): PubsubNode | null {
+    if (name === undefined || name === '') return this.existing(request, name);
     return this.nodes.get(name) ?? this.#make(request, name);
   }
 
@@ -513,7 +447,7 @@ export class Pubsub implements Service, Consumer {
       reply(request, errorReply(request.iq, refusal));
       return null;
     }
-    const node = new PubsubNode(name, null);
+    const node = new PubsubNode(name, null, this.host.context.clock.now());
     this.#add(node);
     this.save(node);
     return node;
@@ -531,7 +465,8 @@ export class Pubsub implements Service, Consumer {
     this.#byKey.set(`${node.exchange} ${node.key}`, node);
   }
 
-  #listen(node: PubsubNode, done: () => void, failed: (error: unknown) => void): void {
+  /** Binds the node's key, if it is not bound yet. */
+  listen(node: PubsubNode, done: () => void, failed: (error: unknown) => void): void {
     if (node.bound) {
       done();
       return;
@@ -587,10 +522,24 @@ export class Pubsub implements Service, Consumer {
     };
   }
 
-  #event(jid: string, what: Element): void {
-    const event = element('event', { xmlns: NS.PUBSUB_EVENT }, what);
-    this.host.router.send(
-      element('message', { from: this.domain, to: jid, id: this.host.nextId() }, event),
+  /** One notification. */
+  event(node: PubsubNode, jid: string, what: Element): void {
+    const { host, domain } = this;
+    const type = node.config.notificationType === 'headline' ? { type: 'headline' } : {};
+    const message = { from: domain, to: jid, id: host.nextId(), ...type };
+    host.router.send(
+      element('message', message, element('event', { xmlns: NS.PUBSUB_EVENT }, what)),
     );
+  }
+
+  /** Whether a resource of the subscriber is as the subscriber wants it to be. */
+  #isShown(subscriber: string, values: readonly string[]): boolean {
+    if (values.length === 0) return true;
+    const jid = parseJid(subscriber);
+    const account = jid === null ? undefined : this.host.accounts.online(jid.local);
+    return (account?.available() ?? []).some(({ presence }) => {
+      const show = presence.current === null ? null : childText(presence.current, 'show', '');
+      return values.includes(show ?? 'online');
+    });
   }
 }

@@ -1,22 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { observe, publish } from './bystander.ts';
-import { createXmppWorld, type PipeClient } from './pipe-client.ts';
-
-const NS = 'http://jabber.org/protocol/pubsub';
-const ask = (client: PipeClient, type: string, action: string, ns: string = NS): string =>
-  client.send(
-    `<iq type='${type}' id='p' to='pubsub.localhost'><pubsub xmlns='${ns}'>${action}</pubsub></iq>`,
-  );
-const put = (client: PipeClient, node: string, id: string, payload: string): string =>
-  ask(client, 'set', `<publish node='${node}'><item id='${id}'>${payload}</item></publish>`);
-const subscribe = (client: PipeClient, node: string, jid: string): string =>
-  ask(client, 'set', `<subscribe node='${node}' jid='${jid}'/>`);
-const owner = (client: PipeClient, type: string, action: string): string =>
-  ask(client, type, action, `${NS}#owner`);
-const form = (fields: Record<string, string>): string =>
-  `<x xmlns='jabber:x:data' type='submit'>${Object.entries(fields)
-    .map(([name, value]) => `<field var='pubsub#${name}'><value>${value}</value></field>`)
-    .join('')}</x>`;
+import { createXmppWorld } from './pipe-client.ts';
+import { ask, form, owner, put, subscribe } from './pubsub-client.ts';
 
 describe('publishing', () => {
   test('makes the node, tells the topic, and keeps the last item', () => {
@@ -61,7 +46,8 @@ describe('publishing', () => {
     ["<subscribe node='n'/>", 'jid-required'],
     ["<unsubscribe node='n' jid='alice@localhost'/>", 'item-not-found'],
     ["<retract node='n'><item id='1'/></retract>", 'item-not-found'],
-    ["<options node='n' jid='alice@localhost'/>", 'feature-not-implemented'],
+    ["<dance node='n' jid='alice@localhost'/>", 'feature-not-implemented'],
+    ["<options node='n' jid='alice@localhost'/>", 'item-not-found'],
   ])('%s is refused with %s', (action, condition) => {
     expect(ask(createXmppWorld().online('alice', 'a'), 'set', action)).toContain(`<${condition} `);
   });
