@@ -31,8 +31,11 @@ export const Grade = {
 } as const;
 export type Grade = (typeof Grade)[keyof typeof Grade];
 
-/** How messages find their consumers: the same address in every protocol. */
-export type Route = 'queue' | 'fan-out' | 'topic';
+/**
+ * How messages find their consumers: the same address in every protocol, but two that XMPP alone
+ * has: `passing` goes to a person and asks not to be stored, `room` to everybody in a chat room.
+ */
+export type Route = 'queue' | 'fan-out' | 'topic' | 'passing' | 'room';
 
 export interface Shape {
   /** Body bytes of a message. */

@@ -54,6 +54,8 @@ export const SCENARIOS: readonly Scenario[] = [
   own(stomp, 'auto', PLAIN, true),
   own(stomp, 'individual', CONFIRMED, true),
   own(xmpp, 'chat', PLAIN, true),
+  own(xmpp, 'chat-no-store', { ...PLAIN, route: 'passing' }),
+  own(xmpp, 'room-50', { ...PLAIN, route: 'room', consumers: 50 }),
   ...PROTOCOLS.flatMap((from) =>
     PROTOCOLS.filter((to) => to !== from).map((to) => cross(from, to)),
   ),

@@ -1,5 +1,6 @@
 /**
- * XMPP, as far as a load needs it: chat messages from one user to another, and pubsub nodes as topics.
+ * XMPP, as far as a load needs it: chat messages from one user to another, chat rooms, and pubsub
+ * nodes as topics.
  */
 import type { RawClient } from '../support/raw-client.ts';
 import { Batch, type BenchProtocol, open, type Shape, stream, type Target } from './party.ts';
@@ -19,8 +20,9 @@ export const xmpp: BenchProtocol = {
     const client = await login(target, target.consumer, `consumer-${number}`);
     client.send('<presence/>');
     await client.readText('<presence');
-    const mark = shape.route === 'queue' ? END : EVENT_END;
-    if (shape.route !== 'queue') await subscribe(client, target, number);
+    const mark = shape.route === 'topic' ? EVENT_END : END;
+    if (shape.route === 'topic') await subscribe(client, target, number);
+    if (shape.route === 'room') await enter(client, target, `consumer-${number}`);
     // An end tag may come in two chunks: the tail of the last one is looked at again.
     let tail = '';
     const socket = stream(client, (chunk) => {
@@ -40,6 +42,7 @@ export const xmpp: BenchProtocol = {
   async publish(target, shape) {
     publishers++;
     const client = await login(target, target.user, `publisher-${publishers}`);
+    if (shape.route === 'room') await enter(client, target, `publisher-${publishers}`);
     const batch = new Batch(Buffer.from(message(target, shape)));
     const socket = stream(client, () => {});
     return {
@@ -50,11 +53,23 @@ export const xmpp: BenchProtocol = {
 };
 
 function message({ consumer, domain }: Target, { route, size }: Shape): string {
-  const [to, type] =
-    route === 'queue'
-      ? [`${consumer}@${domain}/consumer-0`, 'chat']
-      : [`amq.topic%bench.topic@exchanges.${domain}`, 'headline'];
-  return `<message to='${to}' type='${type}'><body>${'x'.repeat(size)}</body>${END}`;
+  const body = `<body>${'x'.repeat(size)}</body>`;
+  if (route === 'topic') {
+    return `<message to='amq.topic%bench.topic@exchanges.${domain}' type='headline'>${body}${END}`;
+  }
+  if (route === 'room') {
+    return `<message to='bench@rooms.${domain}' type='groupchat'>${body}${END}`;
+  }
+  const hint = route === 'passing' ? "<no-store xmlns='urn:xmpp:hints'/>" : '';
+  return `<message to='${consumer}@${domain}/consumer-0' type='chat'>${body}${hint}${END}`;
+}
+
+/** A chat room; resolves when one is in it, which its subject says last (XEP-0045 7.2.15). */
+async function enter(client: RawClient, { domain }: Target, nick: string): Promise<void> {
+  const muc = "<x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x>";
+  client.send(`<presence to='bench@rooms.${domain}/${nick}'>${muc}</presence>`);
+  await client.readText('<subject');
+  await client.readText(END);
 }
 
 /** To the node of the topic that the other protocols use. */
