@@ -21,17 +21,19 @@ import type { Random } from '../random.ts';
 import { Registry } from '../registry.ts';
 import type { Store } from '../store.ts';
 import { consistentHash } from './exchanges/consistent-hash.ts';
+import { deduplication } from './exchanges/deduplication.ts';
 import { delayedMessage } from './exchanges/delayed-message.ts';
 import { direct } from './exchanges/direct.ts';
 import { fanout } from './exchanges/fanout.ts';
 import { headers } from './exchanges/headers.ts';
+import { localRandom } from './exchanges/local-random.ts';
 import { modulusHash } from './exchanges/modulus-hash.ts';
 import { random } from './exchanges/random.ts';
 import { recentHistory } from './exchanges/recent-history.ts';
 import { topic } from './exchanges/topic.ts';
 import { queueView, routeView } from './explaining.ts';
 import { MemoryGauge } from './memory-gauge.ts';
-import { classic } from './queues/classic.ts';
+import { classic } from './queues/classic-type.ts';
 import { quorum } from './queues/quorum.ts';
 import { session } from './queues/session.ts';
 import { stream } from './queues/stream.ts';
@@ -69,7 +71,9 @@ export class EmbeddedEngine implements Engine {
     topic,
     headers,
     consistentHash,
+    deduplication,
     delayedMessage,
+    localRandom,
     modulusHash,
     random,
     recentHistory,

@@ -12,6 +12,7 @@ import type { Registry } from '../registry.ts';
 import type { Definitions } from '../store.ts';
 import { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
+import { createRouter } from './exchanges/deduplication.ts';
 import type { Retained } from './retained.ts';
 import type { ExchangeType, Queue, RouterContext } from './types.ts';
 
@@ -111,7 +112,10 @@ export class Topology {
     if (type === undefined) {
       throw new BrokerError('precondition-failed', `unknown exchange type '${spec.type}'`);
     }
-    this.#exchanges.set(spec.name, new Exchange(spec, type.create(spec, this.#context.routers)));
+    this.#exchanges.set(
+      spec.name,
+      new Exchange(spec, createRouter(type, spec, this.#context.routers)),
+    );
     if (spec.durable) this.#write('exchange', spec.name, spec);
   }
 

@@ -3,6 +3,7 @@ import type { QueueSpec } from '../../engine.ts';
 import { isInteger, plain, typeNameOf } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
 import type { HeaderValue } from '../../message.ts';
+import { DEDUPLICATION, DEDUPLICATION_HEADER } from '../duplicates.ts';
 
 export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
 export type Overflow = (typeof OVERFLOWS)[number];
@@ -42,11 +43,15 @@ export const KNOWN_ARGUMENTS = [
   'x-max-priority',
   'x-single-active-consumer',
   'x-delivery-limit',
+  DEDUPLICATION,
+  DEDUPLICATION_HEADER,
 ] as const;
 
 /** Throws `precondition-failed` in RabbitMQ's words for a value that cannot be. */
 export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
   const reader = new ArgumentReader(spec, vhost);
+  reader.flag(DEDUPLICATION);
+  reader.text(DEDUPLICATION_HEADER);
   const deadLetterExchange = reader.exchange('x-dead-letter-exchange');
   const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key');
   if (deadLetterRoutingKey !== null && deadLetterExchange === null) {
