@@ -223,6 +223,13 @@ export interface Session {
   /** One ready message, or null. Without `acknowledge` it is settled already. */
   get(queue: string, acknowledge: boolean): Eventually<Pulled | null>;
   /**
+   * Messages of a queue, oldest first, that stay where they are, whether delivered or not: at most
+   * `limits.browseMessagesMax`. `not-implemented` for a stream.
+   */
+  browse(queue: string): Eventually<readonly Message[]>;
+  /** Whether what is rejected in a queue goes elsewhere. A queue that is not there: false. */
+  deadLetters(queue: string): Eventually<boolean>;
+  /**
    * Publishes and settles as one: all of the publishes happen, and only then the settles, or it
    * throws and none did.
    */

@@ -20,6 +20,8 @@ export const DEFAULT_LIMITS = {
   queueWindowBytes: 8 * 1024 * 1024,
   /** Messages that consumers with selectors may pass over in one queue; they look no further. */
   queuePassedMax: 100_000,
+  /** Messages of one queue that a browser is shown, as ActiveMQ. */
+  browseMessagesMax: 400,
   /**
    * Messages of one queue: past it, while its consumers cannot keep up, publishers to it are
    * slowed, in bytes.
@@ -47,8 +49,6 @@ export const DEFAULT_LIMITS = {
   historyBytesMax: 64 * 1024 * 1024,
   /** Groups that one stream remembers a place for. */
   streamGroupsMax: 10_000,
-  /** Values that one exchange remembers to know duplicates by: a larger `x-cache-size` is refused. */
-  deduplicationMax: 1_000_000,
   /** Delayed messages that wait in one exchange: more are refused. */
   delayedMax: 10_000_000,
   /** Nesting of header tables and arrays. */

@@ -93,6 +93,8 @@ export interface Trail {
   readonly offset?: number;
   /** It is to wait before it is routed, or did. */
   readonly delay?: Delay;
+  /** The connection that sent it, where that must not get it back. */
+  readonly sender?: string;
   /** How often its queue has delivered it before, where the queue's receivers see that. */
   readonly deliveries?: number;
   /** When it came to its queue, in milliseconds since the Unix epoch, where that was later. */
@@ -239,7 +241,7 @@ export class Message {
    * time has moved on, since what remains of its life is part of what is written.
    */
   as(format: Format, now: number): Buffer {
-    if (format === this.format && this.trail === null) return this.native;
+    if (format === this.format && isSilent(this.trail)) return this.native;
     for (let made = this.#conversions; made !== null; made = made.next) {
       if (made.format === format && (this.expiresAt === 0 || made.at === now)) return made.bytes;
     }
@@ -318,6 +320,13 @@ export class Message {
     return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, trail);
   }
 
+  /** The same message, with a note of who sent it. */
+  sentBy(sender: string): Message {
+    const { native, body, exchange, routingKey, expiresAt, retain, copies } = this;
+    const trail = { deaths: [], hidden: [], ...this.trail, sender };
+    return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, trail);
+  }
+
   /** The same message, to be routed only when `delay` is over. */
   postponed(delay: Delay): Message {
     const { exchange, routingKey, expiresAt, retain, copies } = this;
@@ -334,7 +343,8 @@ export class Message {
     const { trail } = this;
     if (trail?.delay === undefined) return this;
     const { delay, ...before } = trail;
-    const bare = before.deaths.length === 0 && before.hidden.length === 0;
+    const bare =
+      before.deaths.length === 0 && before.hidden.length === 0 && before.sender === undefined;
     const { native, body, exchange, routingKey, retain, copies } = this;
     const expiresAt = this.expiresAt === 0 ? 0 : this.expiresAt + delay.ms;
     const kept = asked ? trail : bare ? null : before;
@@ -443,6 +453,14 @@ function annotated(properties: Properties, trail: Trail | null): Properties {
       name === DELAY_HEADER && trail.delay !== undefined ? [name, -trail.delay.ms] : [name, value],
     );
   return { ...properties, headers: [...kept, ...added] };
+}
+
+/** Whether there is none, or one that says who the sender is and nothing that receivers see. */
+function isSilent(trail: Trail | null): boolean {
+  if (trail === null) return true;
+  const { sender, deaths, hidden, offset, delay, deliveries } = trail;
+  if (sender === undefined || deaths.length > 0 || hidden.length > 0) return false;
+  return offset === undefined && delay === undefined && deliveries === undefined;
 }
 
 function deathTable(death: Death): HeaderTable {

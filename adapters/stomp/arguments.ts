@@ -58,6 +58,14 @@ export function consumeArguments(frame: Frame): HeaderTable {
   return argumentsOf(frame, CONSUME_ARGUMENTS);
 }
 
+/** A queue of which nobody says how it should be. */
+export const DURABLE_QUEUE = {
+  durable: true,
+  exclusive: false,
+  autoDelete: false,
+  arguments: NO_ARGUMENTS,
+} as const;
+
 /** Numbers of the names that `queueSpec` reads. */
 const DESCRIBING: ReadonlySet<number> = new Set(
   [DURABLE, EXCLUSIVE, AUTO_DELETE, ...QUEUE_ARGUMENTS.map(([name]) => name)].map(

@@ -171,8 +171,7 @@ export class StompConnection implements Connection {
         return;
       case 'ACK':
       case 'NACK':
-        publishing.acknowledge(frame);
-        answer();
+        publishing.acknowledge(frame, answer);
         return;
       case 'SUBSCRIBE':
         consuming.subscribe(frame, answer);

@@ -14,7 +14,7 @@ import { parseSelector } from '../../core/selector.ts';
 import { booleanHeader, consumeArguments, integerHeader, numberHeader } from './arguments.ts';
 import { type Destination, missingDestination, TOPIC_EXCHANGE } from './destination.ts';
 import { parse } from './dialect.ts';
-import { writeMessage } from './encoder.ts';
+import { writeFrame, writeMessage } from './encoder.ts';
 import { invalidHeader, missingHeader, StompError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
@@ -38,11 +38,17 @@ export class Consuming implements SubscriptionEvents {
   readonly #counters: ProtocolCounters;
   #lastSubscription = 0;
   #lastDelivery = 0;
+  #noLocal = false;
 
   constructor(link: Link, subscriptions: Subscriptions) {
     this.#link = link;
     this.#subscriptions = subscriptions;
     this.#counters = link.context.meter.protocol('stomp');
+  }
+
+  /** Somebody here must not get what this connection sends from now on. */
+  get noLocal(): boolean {
+    return this.#noLocal;
   }
 
   subscribe(frame: Frame, done: () => void): void {
@@ -51,6 +57,7 @@ export class Consuming implements SubscriptionEvents {
     if (text === undefined) throw missingDestination(frame.command);
     const destination = parse(link.dialect, text);
     const subscription = this.#create(frame, text, destination);
+    const browser = this.#browses(frame, destination);
     const settings = this.#settings(frame, subscription.spec.mode);
     const parts = destination.kind === 'composite' ? destination.parts : [destination];
     const retroactive = booleanHeader(frame, names.AMQ_RETROACTIVE, false);
@@ -61,11 +68,14 @@ export class Consuming implements SubscriptionEvents {
       if (source === undefined) {
         done();
         this.#begin(subscription);
+        if (browser) this.#endBrowsing(subscription);
         return;
       }
-      link.run(source, (found) =>
-        this.#consume(subscription, found, settings, retroactive, () => next(index + 1)),
-      );
+      link.run(source, (found) => {
+        const more = (): void => next(index + 1);
+        if (browser) this.#browse(subscription, found, more);
+        else this.#consume(subscription, found, settings, retroactive, more);
+      });
     };
     next(0);
   }
@@ -80,6 +90,7 @@ export class Consuming implements SubscriptionEvents {
       destination: id,
       mode: 'auto',
       selector: null,
+      noLocal: false,
       slashes: false,
       exchange: '',
       routingKey: queue,
@@ -135,7 +146,7 @@ export class Consuming implements SubscriptionEvents {
       subscription.early.push(delivery);
       return;
     }
-    if (spec.selector !== null && !spec.selector.matches(message)) {
+    if (!this.#wants(spec, message)) {
       if (spec.mode !== 'auto') delivery.settle(Outcome.ACCEPT);
       return;
     }
@@ -180,6 +191,11 @@ export class Consuming implements SubscriptionEvents {
     if (this.#subscriptions.paused && this.#link.open) this.#subscriptions.resume();
   }
 
+  #wants({ selector, noLocal }: SubscriptionSpec, message: Message): boolean {
+    if (noLocal && message.trail?.sender === this.#link.name) return false;
+    return selector === null || selector.matches(message);
+  }
+
   #create(frame: Frame, text: string, destination: Destination): Subscription {
     const link = this.#link;
     const id = frame.get(names.ID);
@@ -189,6 +205,8 @@ export class Consuming implements SubscriptionEvents {
     }
     const tag = id === undefined ? `Q_${text}` : `T_${id}`;
     const selector = frame.get(names.SELECTOR);
+    const noLocal = link.dialect === 'activemq' && booleanHeader(frame, names.AMQ_NO_LOCAL, false);
+    this.#noLocal ||= noLocal;
     return this.#add({
       number: ++this.#lastSubscription,
       tag,
@@ -196,6 +214,7 @@ export class Consuming implements SubscriptionEvents {
       destination: text,
       mode: ackMode(frame),
       selector: selector === undefined ? null : parseSelector(selector),
+      noLocal,
       slashes: destination.kind === 'topic' && destination.slashes,
       ...shownAs(destination),
     });
@@ -214,10 +233,6 @@ export class Consuming implements SubscriptionEvents {
       names.PREFETCH_COUNT,
       activemq ? numberHeader(frame, names.AMQ_PREFETCH, 0) : 0,
     );
-    for (const name of activemq ? [names.AMQ_NO_LOCAL, names.AMQ_BROWSER] : []) {
-      if (!booleanHeader(frame, name, false)) continue;
-      throw new StompError('Not implemented', `${name.text} is not supported\n`);
-    }
     return {
       credits: prefetch > 0 && mode !== 'auto' ? [new Credit(prefetch)] : [],
       exclusive: false,
@@ -239,11 +254,13 @@ export class Consuming implements SubscriptionEvents {
     done: () => void,
   ): void {
     const { session, run, dialect } = this.#link;
-    const { selector } = subscription.spec;
+    const { spec } = subscription;
     // What it does not want goes from a queue of its own, and waits for others in a shared one.
     const wanting: { -readonly [K in keyof Settings]: Settings[K] } = { ...settings };
     if (!source.own) {
-      if (selector !== null) wanting.filter = (message) => selector.matches(message);
+      if (spec.selector !== null || spec.noLocal) {
+        wanting.filter = (message) => this.#wants(spec, message);
+      }
       if (dialect === 'activemq') wanting.groupOf = groupOf;
     }
     this.#declare(source, (queue) => {
@@ -271,6 +288,40 @@ export class Consuming implements SubscriptionEvents {
         );
       });
     });
+  }
+
+  /** ActiveMQ's browsers see what is in a queue, and take nothing. */
+  #browses(frame: Frame, destination: Destination): boolean {
+    const { dialect, version } = this.#link;
+    if (dialect === 'rabbitmq' || !booleanHeader(frame, names.AMQ_BROWSER, false)) return false;
+    const parts = destination.kind === 'composite' ? destination.parts : [destination];
+    const queues = parts.every(({ kind }) => kind !== 'topic' && kind !== 'temporary-topic');
+    if (version > 0 && queues) return true;
+    throw new StompError('Invalid browser', 'Only queues, and only from 1.1 on, are browsed\n');
+  }
+
+  #browse(subscription: Subscription, source: Source, done: () => void): void {
+    const { run, session } = this.#link;
+    this.#declare(source, (queue) =>
+      run(
+        () => session.browse(queue),
+        (messages) => {
+          for (const message of messages) this.deliver(subscription, kept(message));
+          done();
+        },
+      ),
+    );
+  }
+
+  #endBrowsing({ spec }: Subscription): void {
+    const { transport, version, name } = this.#link;
+    const headers: [string, string][] = [
+      ['subscription', spec.id ?? ''],
+      ['destination', spec.destination],
+      ['message-id', `${spec.tag}@@${name}@@${spec.number}.${++this.#lastDelivery}`],
+      ['browser', 'end'],
+    ];
+    writeFrame(transport, 'MESSAGE', headers, version);
   }
 
   #begin(subscription: Subscription): void {

@@ -15,7 +15,7 @@ import {
 import { BrokerError } from '../../core/errors.ts';
 import { Message } from '../../core/message.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
-import { booleanHeader, describesQueue, queueSpec } from './arguments.ts';
+import { booleanHeader, DURABLE_QUEUE, describesQueue, queueSpec } from './arguments.ts';
 import type { Consuming } from './consuming.ts';
 import { missingDestination } from './destination.ts';
 import { parse } from './dialect.ts';
@@ -98,15 +98,24 @@ export class Publishing implements PublisherEvents {
   }
 
   /** ACK and NACK: at once, or with their transaction. */
-  acknowledge(frame: Frame): void {
+  acknowledge(frame: Frame, done: () => void): void {
     const transaction = this.#transactionOf(frame);
     const settlement = this.#settling.settlement(frame, transaction?.settlements);
-    if (transaction === null) {
-      this.#settling.settle(settlement);
-      return;
-    }
-    this.#grow(settlement.numbers.length);
-    transaction.settlements.push(settlement);
+    this.#settling.bury(settlement, (buried) => {
+      const publishes = buried.map((message) => ({ message, pending: NOBODY_WAITS }));
+      if (transaction === null) {
+        if (buried.length > 0) {
+          this.#settleTogether(publishes, [settlement], null, done);
+          return;
+        }
+        this.#settling.settle(settlement);
+      } else {
+        this.#grow(settlement.numbers.length + buried.length);
+        transaction.settlements.push(settlement);
+        transaction.publishes.push(...publishes);
+      }
+      done();
+    });
   }
 
   begin(frame: Frame): void {
@@ -121,28 +130,34 @@ export class Publishing implements PublisherEvents {
   }
 
   commit(frame: Frame): void {
-    const link = this.#link;
-    const transaction = this.#end(frame);
+    const { publishes, settlements } = this.#end(frame);
     const receipt = frame.get(names.RECEIPT);
     const group = receipt === undefined ? null : { receipt, left: 1 };
+    this.#settleTogether(publishes, settlements, group, () => {
+      if (group !== null) this.#answer(group);
+    });
+  }
+
+  #settleTogether(
+    held: Transaction['publishes'],
+    settlements: readonly Settlement[],
+    group: Group | null,
+    done: () => void,
+  ): void {
+    const link = this.#link;
     const publishes: TransactedPublish[] = [];
-    for (const { message, pending } of transaction.publishes) {
+    for (const { message, pending } of held) {
       if (group !== null) group.left++;
       const each = group === null ? pending : { ...pending, group };
       publishes.push({ message, tag: this.#expect(each), mandatory: pending.mandatory });
     }
     const settles: TransactedSettle[] = [];
-    for (const { deliveries, outcome } of transaction.settlements) {
+    for (const { deliveries, outcome } of settlements) {
       if (outcome === Outcome.ACCEPT) this.#counters.acknowledged += deliveries.length;
       for (const delivery of deliveries) settles.push({ delivery, outcome });
     }
     this.#counters.received += publishes.length;
-    link.run(
-      () => link.session.commit(publishes, settles, this),
-      () => {
-        if (group !== null) this.#answer(group);
-      },
-    );
+    link.run(() => link.session.commit(publishes, settles, this), done);
   }
 
   abort(frame: Frame): void {
@@ -311,7 +326,8 @@ export class Publishing implements PublisherEvents {
       now,
       isTrue(frame.get(names.RETAIN)),
     );
-    return delay === null ? message : message.postponed(delay);
+    const sent = this.#consuming.noLocal ? message.sentBy(this.#link.name) : message;
+    return delay === null ? sent : sent.postponed(delay);
   }
 
   /**
@@ -393,13 +409,6 @@ export class Publishing implements PublisherEvents {
     throw new StompError('Transaction too large', 'Too many actions in transactions\n');
   }
 }
-
-const DURABLE_QUEUE = {
-  durable: true,
-  exclusive: false,
-  autoDelete: false,
-  arguments: new Map(),
-} as const;
 
 function pendingOf(receipt: string | null, frame: Frame, group: Group | null): Pending {
   const mandatory = frame.has(names.MANDATORY) && booleanHeader(frame, names.MANDATORY, false);

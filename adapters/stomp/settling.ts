@@ -3,8 +3,9 @@
  * `SUBSCRIPTION.DELIVERY`, two numbers that are never used twice in a connection.
  */
 import { type Delivery, Outcome } from '../../core/engine.ts';
+import type { Message } from '../../core/message.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
-import { booleanHeader } from './arguments.ts';
+import { booleanHeader, DURABLE_QUEUE } from './arguments.ts';
 import { invalidHeader, missingHeader, StompError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
@@ -63,6 +64,45 @@ export class Settling {
     return settlement;
   }
 
+  /**
+   * As ActiveMQ, keeps what is refused for good in a queue of its own, unless the queue says where
+   * it goes. Calls `done` with the messages to be published there as the settlement is done.
+   */
+  bury({ deliveries, outcome }: Settlement, done: (buried: readonly Message[]) => void): void {
+    const { dialect, session, run, context } = this.#link;
+    const buried: Message[] = [];
+    const refused = dialect === 'activemq' && outcome === Outcome.REJECT ? deliveries : [];
+    const next = (index: number): void => {
+      const delivery = refused[index];
+      if (delivery === undefined) {
+        if (buried.length === 0) return done(buried);
+        this.#digGrave(() => done(buried));
+        return;
+      }
+      const { message, queue } = delivery;
+      if (!message.durable || queue === '' || queue === DEAD_LETTERS) return next(index + 1);
+      run(
+        () => session.deadLetters(queue),
+        (elsewhere) => {
+          if (!elsewhere) buried.push(deadLetter(delivery, context.clock.now()));
+          next(index + 1);
+        },
+      );
+    };
+    next(0);
+  }
+
+  #digGrave(done: () => void): void {
+    const { session, run } = this.#link;
+    run(
+      () => session.hasQueue(DEAD_LETTERS),
+      (there) => {
+        if (there) return done();
+        run(() => session.declareQueue({ ...DURABLE_QUEUE, name: DEAD_LETTERS }, false), done);
+      },
+    );
+  }
+
   settle({ deliveries, outcome }: Settlement): void {
     if (outcome === Outcome.ACCEPT) this.#counters.acknowledged += deliveries.length;
     for (const delivery of deliveries) delivery.settle(outcome);
@@ -110,6 +150,24 @@ export class Settling {
     const requeue = booleanHeader(frame, names.REQUEUE, this.#link.dialect === 'rabbitmq');
     return requeue ? Outcome.REQUEUE : Outcome.REJECT;
   }
+}
+
+/** ActiveMQ's name for it. */
+const DEAD_LETTERS = 'ActiveMQ.DLQ';
+
+function deadLetter({ message, queue }: Delivery, now: number): Message {
+  const { exchange, routingKey, trail } = message;
+  const death = {
+    queue,
+    reason: 'rejected',
+    count: 1,
+    time: now,
+    exchange,
+    routingKeys: [routingKey],
+    originalExpiration: null,
+  } as const;
+  const deaths = [death, ...(trail?.deaths ?? [])];
+  return message.rerouted('', DEAD_LETTERS, null, { hidden: [], ...trail, deaths });
 }
 
 /** Whether a settlement has this delivery among those before the one that it named. */

@@ -29,6 +29,8 @@ export interface SubscriptionSpec {
   readonly destination: string;
   readonly mode: AckMode;
   readonly selector: Selector | null;
+  /** What this connection sent is for others. */
+  readonly noLocal: boolean;
   /** Words of topics are shown separated by slashes. */
   readonly slashes: boolean;
   /** Messages that came to this address are shown under `destination` itself. */

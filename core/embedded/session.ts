@@ -139,6 +139,17 @@ export class EmbeddedSession implements Session {
     return this.#vhost.get(queue, acknowledge, this.#owner);
   }
 
+  browse(queue: string): readonly Message[] {
+    this.#requireQueue('read', queue);
+    this.#requireOpen();
+    return this.#vhost.browse(queue, this.#owner);
+  }
+
+  deadLetters(name: string): boolean {
+    const queue = this.#vhost.topology.queues.get(name);
+    return queue?.spec.arguments.has('x-dead-letter-exchange') === true;
+  }
+
   commit(
     publishes: readonly TransactedPublish[],
     settles: readonly TransactedSettle[],

@@ -33,11 +33,8 @@ export interface ExchangeType {
 /** What an exchange's router is given by its vhost. */
 export interface RouterContext {
   readonly limits: Limits;
-  readonly clock: Clock;
   readonly random: Random;
   readonly memory: MemoryGauge;
-  /** A table of the exchange's own, which lasts as the exchange does; null: it would not last. */
-  table(spec: ExchangeSpec, name: string): Table | null;
   readonly exchangeTypes: Registry<ExchangeType>;
   /** Where messages wait that go on from the exchange when they are due. */
   waitingRoom(spec: ExchangeSpec): WaitingPlace;
@@ -147,6 +144,8 @@ export interface Queue extends Destination {
   /** Throws `access-refused` where another consumes exclusively. */
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription;
   get(acknowledge: boolean, owner: Owner): Pulled | null;
+  /** What is in it, lent or waiting. */
+  browse?(): readonly Message[];
   /** Somebody looked at it: its expiry starts anew. */
   touch(): void;
   purge(): number;

@@ -66,10 +66,6 @@ export class VirtualHost {
       exchangeTypes: context.exchangeTypes,
       routers: {
         ...context,
-        table: ({ name: exchange, durable }, table) =>
-          durable && context.store.durable
-            ? context.store.table(`${table}\0${name}\0${exchange}`)
-            : null,
         waitingRoom: ({ name: exchange, durable }) =>
           this.routing.waitingRoom(exchange, durable, (message) => {
             const target = this.topology.findExchange(exchange);
@@ -187,6 +183,12 @@ export class VirtualHost {
     const queue = this.usableQueue(name, owner);
     if (acknowledge) this.#hold(queue, owner);
     return queue.get(acknowledge, owner);
+  }
+
+  browse(name: string, owner: Owner): readonly Message[] {
+    const queue = this.usableQueue(name, owner);
+    if (queue.browse !== undefined) return queue.browse();
+    throw new BrokerError('not-implemented', `queue '${name}' cannot be browsed`);
   }
 
   retained(exchange: string, pattern: string): readonly Message[] {

@@ -70,6 +70,11 @@ export class Aside {
     return lots.length < 2 ? lots : lots.sort((one, other) => this.#compare(one, other));
   }
 
+  /** In no order. */
+  *entries(): Iterable<Entry> {
+    for (const { entries } of this.#lots.values()) yield* entries.entries();
+  }
+
   first(): Entry | undefined {
     return this.inOrder()[0]?.entries.first();
   }

@@ -122,6 +122,19 @@ export class Backlog {
     this.#bodyBytes += entry.message.body.length;
   }
 
+  /** Those in memory, in no order. */
+  *entries(): Iterable<Entry> {
+    yield* this.#ready.entries();
+    yield* this.#aside.entries();
+  }
+
+  /** The oldest of those that are not. */
+  stored(most: number): readonly Message[] {
+    if (most <= 0 || this.#stored === 0 || this.#log === null) return [];
+    const { messages } = this.#log.read(this.#loadedTo, most, this.#parts.windowBytes);
+    return messages.map(({ message }) => message);
+  }
+
   first(): Entry | undefined {
     const fresh = this.fresh();
     if (this.#aside.length === 0) return fresh;

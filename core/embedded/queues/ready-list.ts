@@ -21,6 +21,14 @@ class Ring {
     this.#count++;
   }
 
+  *entries(): Iterable<Entry> {
+    const mask = this.#slots.length - 1;
+    for (let i = 0; i < this.#count; i++) {
+      const entry = this.#slots[(this.#head + i) & mask];
+      if (entry !== undefined) yield entry;
+    }
+  }
+
   shift(): Entry | undefined {
     const entry = this.#slots[this.#head];
     if (entry === undefined) return undefined;
@@ -48,6 +56,10 @@ class Ring {
  */
 class Heap {
   readonly #entries: Entry[] = [];
+
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
 
   first(): Entry | undefined {
     return this.#entries[0];
@@ -103,6 +115,12 @@ class Lane {
     return fresh === undefined || returned.position < fresh.position ? returned : fresh;
   }
 
+  /** In no order. */
+  *entries(): Iterable<Entry> {
+    yield* this.#returned.entries;
+    yield* this.#fresh.entries();
+  }
+
   push(entry: Entry): void {
     this.#fresh.push(entry);
   }
@@ -130,6 +148,11 @@ export class ReadyList {
 
   get length(): number {
     return this.#count;
+  }
+
+  /** In no order. */
+  *entries(): Iterable<Entry> {
+    for (const lane of this.#lanes) yield* lane.entries();
   }
 
   /** A new entry: its position is higher than any before. */

@@ -257,13 +257,133 @@ describe("ActiveMQ's dialect", () => {
   });
 });
 
-test.each([
-  ['SUBSCRIBE', 'activemq.noLocal', 'true'],
-  ['SUBSCRIBE', 'browser', 'true'],
-])('%s with %s is refused, not done without it', (command, header, value) => {
-  const client = BROKER().connect();
-  client.send(command, { destination: '/queue/a', id: '1', [header]: value });
-  expect(client.frame().headers['message']).toBe('Not implemented');
+describe('a browser', () => {
+  const browse = { destination: '/queue/a', browser: 'true' };
+
+  test('is shown what is in a queue, lent or not, and takes nothing', () => {
+    const broker = BROKER();
+    const [holder, client] = [broker.connect(), broker.connect()];
+    for (const body of ['1', '2', '3']) client.send('SEND', { destination: '/queue/a' }, body);
+    const held = { ack: 'client', 'activemq.prefetchSize': '1' };
+    holder.send('SUBSCRIBE', { destination: '/queue/a', id: '1', ...held });
+    expect(bodies(holder)).toEqual(['1']);
+    client.send('SUBSCRIBE', { ...browse, id: 'b', ack: 'client', receipt: 'r' });
+    const [receipt, first, ...rest] = client.frames();
+    const end = rest.pop();
+    expect(receipt?.command).toBe('RECEIPT');
+    expect([first, ...rest].map((frame) => frame?.body)).toEqual(['1', '2', '3']);
+    expect(end).toMatchObject({
+      command: 'MESSAGE',
+      headers: { subscription: 'b', destination: '/queue/a', browser: 'end' },
+    });
+    client.send('ACK', { id: first?.headers['ack'] ?? '', receipt: 'a' });
+    client.send('UNSUBSCRIBE', { id: 'b', receipt: 'u' });
+    expect(client.frames().map(({ headers }) => headers['receipt-id'])).toEqual(['a', 'u']);
+    holder.lose();
+    client.send('SUBSCRIBE', { destination: '/queue/a', id: 'c' });
+    expect(bodies(client)).toEqual(['1', '2', '3']);
+  });
+
+  test('has a selector, sees priorities and what was passed over, and only so much', () => {
+    const broker = createBroker(
+      { dialect: 'activemq' },
+      { limits: { browseMessagesMax: 2, queueWindowBytes: 1 } },
+    );
+    const client = broker.connect();
+    const blue = { destination: '/queue/a', id: 's', selector: "colour = 'blue'" };
+    client.send('SUBSCRIBE', { ...blue, 'x-max-priority': '9' });
+    for (const colour of ['red', 'green', 'red']) {
+      client.send('SEND', { destination: '/queue/a', colour, priority: '7' }, colour);
+    }
+    client.send('SUBSCRIBE', { ...browse, id: '1' });
+    client.send('SUBSCRIBE', { ...browse, id: '2', selector: "colour = 'green'" });
+    expect(bodies(client)).toEqual(['red', 'green', '', 'green', '']);
+  });
+
+  test('reads queues only, and not before 1.1', () => {
+    const client = BROKER().connect();
+    client.send('SUBSCRIBE', { destination: '/topic/a', id: '1', browser: 'true' });
+    expect(client.frame().headers['message']).toBe('Invalid browser');
+    const old = BROKER().connect('1.0');
+    old.send('SUBSCRIBE', browse);
+    expect(old.frame().headers['message']).toBe('Invalid browser');
+  });
+});
+
+describe('activemq.noLocal', () => {
+  test.each(['/topic/t', '/queue/q'])('keeps from a connection what it sent to %s', (at) => {
+    const broker = BROKER();
+    const [own, other] = [broker.connect(), broker.connect()];
+    own.send('SUBSCRIBE', { destination: at, id: '1', 'activemq.noLocal': 'true' });
+    own.send('SEND', { destination: at, note: 'n' }, 'own');
+    other.send('SEND', { destination: at }, 'from another');
+    expect(bodies(own)).toEqual(['from another']);
+    other.send('SUBSCRIBE', { destination: at, id: '1' });
+    own.send('SEND', { destination: at, note: 'n', timestamp: '1700000000123' }, 'more');
+    const frames = other.frames();
+    expect(frames.at(-1)).toMatchObject({ body: 'more', headers: { timestamp: '1700000000123' } });
+    expect(frames.map(({ body }) => body)).toEqual(at === '/queue/q' ? ['own', 'more'] : ['more']);
+  });
+
+  test('holds for a durable subscriber too', () => {
+    const broker = BROKER();
+    const own = broker.connect('1.2', { 'client-id': 'me' });
+    own.send('SUBSCRIBE', {
+      destination: '/topic/t',
+      id: '1',
+      'activemq.subscriptionName': 's',
+      'activemq.noLocal': 'true',
+    });
+    own.send('SEND', { destination: '/topic/t', persistent: 'true' }, 'own');
+    expect(own.frames()).toEqual([]);
+    expect([...broker.world.engine.admin.queues('/')]).toMatchObject([{ ready: 0 }]);
+  });
+});
+
+describe('NACK', () => {
+  function refused(headers: Record<string, string>, declared = {}): Client {
+    const client = BROKER().connect();
+    const ack = { ack: 'client-individual', ...declared };
+    client.send('SUBSCRIBE', { destination: '/queue/a', id: '1', ...ack });
+    client.send('SEND', { destination: '/queue/a', ...headers }, 'poison');
+    client.send('NACK', { id: client.frame().headers['ack'] ?? '', receipt: 'n' });
+    expect(client.frame().headers['receipt-id']).toBe('n');
+    client.send('SUBSCRIBE', { destination: '/queue/ActiveMQ.DLQ', id: 'dlq' });
+    return client;
+  }
+
+  test('leaves a persistent message in ActiveMQ.DLQ, with its history', () => {
+    const frame = refused({ persistent: 'true', kind: 'k' }).frame();
+    expect(frame).toMatchObject({ body: 'poison', headers: { kind: 'k', persistent: 'true' } });
+    expect(JSON.parse(frame.headers['x-death'] ?? '')).toMatchObject([
+      { queue: 'a', reason: 'rejected' },
+    ]);
+  });
+
+  test('leaves other messages nowhere, and goes by a queue of its own choice', () => {
+    expect(refused({}).frames()).toEqual([]);
+    const elsewhere = { 'x-dead-letter-exchange': 'amq.fanout' };
+    expect(refused({ persistent: 'true' }, elsewhere).frames()).toEqual([]);
+  });
+
+  test('in a transaction happens with it', () => {
+    const client = BROKER().connect();
+    const ack = { ack: 'client-individual' };
+    client.send('SUBSCRIBE', { destination: '/queue/ActiveMQ.DLQ', id: 'dlq', ...ack });
+    client.send('SUBSCRIBE', { destination: '/queue/a', id: '1', ...ack });
+    client.send('SEND', { destination: '/queue/a', persistent: 'true' }, 'poison');
+    const id = client.frame().headers['ack'] ?? '';
+    for (const end of ['ABORT', 'COMMIT']) {
+      client.send('BEGIN', { transaction: 't' });
+      client.send('NACK', { id, transaction: 't' });
+      expect(client.frames()).toEqual([]);
+      client.send(end, { transaction: 't' });
+    }
+    const dead = client.frame();
+    expect([dead.body, dead.headers['subscription']]).toEqual(['poison', 'dlq']);
+    client.send('NACK', { id: dead.headers['ack'] ?? '' });
+    expect(client.frames()).toEqual([]);
+  });
 });
 
 describe('selectors on SUBSCRIBE', () => {
