@@ -157,10 +157,10 @@ export class Outbox {
       this.#begin(outgoing);
       return;
     }
-    this.#sendOnce(outgoing);
+    const expressible = this.#sendOnce(outgoing);
     // What was kept for this client, but is sent at most once.
     if (outgoing.message.durable || outgoing.hold !== Hold.SESSION) {
-      outgoing.delivery?.settle(Outcome.ACCEPT);
+      outgoing.delivery?.settle(expressible ? Outcome.ACCEPT : Outcome.REJECT);
     }
   }
 
@@ -257,12 +257,13 @@ export class Outbox {
     writeAck(link.output, ACK.PUBREL, packet.packetId, 0);
   }
 
-  #sendOnce(outgoing: Outgoing): void {
-    if (this.#link?.writer.write(outgoing, false, 0) !== true) {
-      this.#counters.dropped++;
-      return;
-    }
-    this.#counters.delivered++;
+  /** False: the receiver cannot take it, whatever connection it comes by. */
+  #sendOnce(outgoing: Outgoing): boolean {
+    const link = this.#link;
+    const written = link?.writer.write(outgoing, false, 0) === true;
+    if (written) this.#counters.delivered++;
+    else this.#counters.dropped++;
+    return written || link === null;
   }
 
   /** The exchange is over: the delivery is settled, and the place of the window given on. */
