@@ -49,6 +49,8 @@ export const DEFAULT_LIMITS = {
   historyBytesMax: 64 * 1024 * 1024,
   /** Groups that one stream remembers a place for. */
   streamGroupsMax: 10_000,
+  /** Values that one exchange remembers to know duplicates by: a larger `x-cache-size` is refused. */
+  deduplicationMax: 1_000_000,
   /** Delayed messages that wait in one exchange: more are refused. */
   delayedMax: 10_000_000,
   /** Nesting of header tables and arrays. */

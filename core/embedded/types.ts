@@ -33,8 +33,11 @@ export interface ExchangeType {
 /** What an exchange's router is given by its vhost. */
 export interface RouterContext {
   readonly limits: Limits;
+  readonly clock: Clock;
   readonly random: Random;
   readonly memory: MemoryGauge;
+  /** A table of the exchange's own, which lasts as the exchange does; null: it would not last. */
+  table(spec: ExchangeSpec, name: string): Table | null;
   readonly exchangeTypes: Registry<ExchangeType>;
   /** Where messages wait that go on from the exchange when they are due. */
   waitingRoom(spec: ExchangeSpec): WaitingPlace;

@@ -66,6 +66,10 @@ export class VirtualHost {
       exchangeTypes: context.exchangeTypes,
       routers: {
         ...context,
+        table: ({ name: exchange, durable }, table) =>
+          durable && context.store.durable
+            ? context.store.table(`${table}\0${name}\0${exchange}`)
+            : null,
         waitingRoom: ({ name: exchange, durable }) =>
           this.routing.waitingRoom(exchange, durable, (message) => {
             const target = this.topology.findExchange(exchange);

@@ -23,38 +23,14 @@ import { BrokerError } from '../../errors.ts';
 import type { Death, Message } from '../../message.ts';
 import { Dispatcher } from '../dispatch.ts';
 import type { Owner } from '../owner.ts';
-import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } from '../types.ts';
-import { ArgumentReader, KNOWN_ARGUMENTS, type QueueOptions, queueOptions } from './arguments.ts';
+import { type Queue, type QueueContext, type Receipt, Taken } from '../types.ts';
+import { type QueueOptions, queueOptions } from './arguments.ts';
 import { Backlog } from './backlog.ts';
 import { browse } from './browse.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
 import { Lease } from './lease.ts';
 import { Member } from './member.ts';
-
-export const classic: QueueType = {
-  name: 'classic',
-  // How it keeps its messages, and on which node, has only one answer here.
-  accepts: [
-    ...KNOWN_ARGUMENTS,
-    'x-queue-mode',
-    'x-queue-version',
-    'x-queue-master-locator',
-    'x-queue-leader-locator',
-  ],
-  check: (spec, vhost) => {
-    const reader = new ArgumentReader(spec, vhost);
-    const mode = reader.text('x-queue-mode') ?? 'default';
-    if (!QUEUE_MODES.includes(mode))
-      reader.fail('x-queue-mode', `"unsupported queue mode '${mode}'"`);
-    const version = reader.integer('x-queue-version', 0, Number.MAX_SAFE_INTEGER) ?? 1;
-    if (version !== 1 && version !== 2)
-      reader.fail('x-queue-version', `"unsupported queue version '${version}'"`);
-  },
-  create: (spec, context) => new ClassicQueue(spec, context, 'classic'),
-};
-
-/** RabbitMQ's: both are the same queue here. */
-const QUEUE_MODES: readonly string[] = ['default', 'lazy'];
+import { Present } from './present.ts';
 
 /** A consumer that only pulls (`get`): its deliveries are held under it. */
 const PULLER: Consumer = { deliver: () => {}, cancelled: () => {} };
@@ -75,6 +51,8 @@ export class ClassicQueue implements Queue, Home {
   markIndex = 0;
   readonly #context: QueueContext;
   readonly #ready: Backlog;
+  /** Null: duplicates are taken. */
+  readonly #present: Present | null;
   readonly #dispatcher: Dispatcher;
   /** Those that consume, or still hold something. */
   readonly #members = new Set<Member>();
@@ -107,6 +85,7 @@ export class ClassicQueue implements Queue, Home {
     this.#context = context;
     this.options = queueOptions(spec, context.vhost);
     this.#position = context.log?.last ?? 0;
+    this.#present = Present.of(spec, context.log);
     this.#ready = new Backlog({
       home: this,
       options: this.options,
@@ -175,6 +154,7 @@ export class ClassicQueue implements Queue, Home {
     charge: number,
   ): Taken {
     if (this.#closed) return Taken.DROPPED;
+    if (this.#present?.has(given) === true) return this.#kept(receipt);
     const message = this.#dated(given);
     const straight = this.#ready.length === 0 && !this.#dispatching;
     const member = straight ? this.#next(message) : null;
@@ -245,6 +225,8 @@ export class ClassicQueue implements Queue, Home {
       this.#gone(entry);
       purged++;
     }
+    const lent = [...this.#members].flatMap((member) => member.held());
+    this.#present?.reset(lent.map(({ message }) => message));
     return purged;
   }
 
@@ -444,11 +426,18 @@ export class ClassicQueue implements Queue, Home {
 
   #append(entry: Entry, receipt: Receipt | null): Taken {
     this.#ready.charge(entry);
+    this.#present?.add(entry.message);
     const log = this.#context.log;
     if (log === null || !entry.message.durable) return Taken.DONE;
     log.append(entry.position, entry.message);
     entry.logged = true;
-    if (receipt === null) return Taken.DONE;
+    return this.#kept(receipt);
+  }
+
+  /** Everything that was taken is safe when the log is. */
+  #kept(receipt: Receipt | null): Taken {
+    const log = this.#context.log;
+    if (log === null || receipt === null) return Taken.DONE;
     log.flush(() => receipt.safe());
     return Taken.PENDING;
   }
@@ -457,6 +446,7 @@ export class ClassicQueue implements Queue, Home {
   #gone(entry: Entry, died: Death['reason'] | null = null): void {
     entry.state = EntryState.GONE;
     if (this.#closed) return;
+    this.#present?.delete(entry.message);
     if (died !== null) this.#deadLetter(entry.message, died);
     this.#ready.discharge(entry);
     if (entry.logged) this.#context.log?.remove(entry.position);
