@@ -2,7 +2,7 @@
 import { Decoder } from '../../adapters/stomp/codec.ts';
 import { StompError } from '../../adapters/stomp/errors.ts';
 import { DEFAULT_LIMITS } from '../../core/limits.ts';
-import { createBroker } from '../adapters/stomp/script.ts';
+import { type Client, createBroker } from '../adapters/stomp/script.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 
 const LIMITS = { messageBytesMax: 2000, stompHeadersMax: 20, stompHeadBytesMax: 2000 };
@@ -23,6 +23,13 @@ const FRAMES = [
   'COMMIT\ntransaction:t\nreceipt:2\n\n\0',
   'ABORT\ntransaction:t\n\n\0',
   'DISCONNECT\nreceipt:3\n\n\0',
+  'SEND\ndestination:/queue/a,b\nJMSXGroupID:g\nJMSXGroupSeq:-1\npersistent:true\n\ng\0',
+  'SEND\ndestination:b\nAMQ_SCHEDULED_DELAY:5\nAMQ_SCHEDULED_PERIOD:9\nAMQ_SCHEDULED_REPEAT:3\n\ns\0',
+  'SEND\ndestination:/queue/a\nAMQ_SCHEDULED_CRON:*/5 1-3,7 * * 0\n\nc\0',
+  'SUBSCRIBE\ndestination:/queue/a\nid:5\nbrowser:true\nselector:x is null\n\n\0',
+  'SUBSCRIBE\ndestination:/topic/>\nid:6\nactivemq.noLocal:true\nactivemq.retroactive:true\n\n\0',
+  'SUBSCRIBE\ndestination:b\nid:7\nack:client\nactivemq.exclusive:true\n\n\0',
+  'SUBSCRIBE\ndestination:/temp-queue/r,/queue/Consumer.A.VirtualTopic.T\nid:8\n\n\0',
   '\n\r\n',
 ].map((text) => Buffer.from(text));
 
@@ -31,10 +38,11 @@ const BYTES = [0, 10, 13, 32, 44, 47, 58, 92, 0x25, 0xff, 0x31, 0x41];
 /** Throws where an input crashes the adapter, or reads differently in pieces. */
 export function fuzz(seed: number, rounds: number): void {
   const random = new SeededRandom(seed);
-  let broker = createBroker({}, { limits: LIMITS, seed });
+  const options = { defaultUser: 'guest', implicitConnect: seed % 2 === 0 };
+  let broker = createBroker(options, { limits: LIMITS, seed });
   for (let round = 0; round < rounds; round++) {
     // Queues that inputs declared would pile up.
-    if (round % 500 === 499) broker = createBroker({}, { limits: LIMITS, seed });
+    if (round % 500 === 499) broker = createBroker(options, { limits: LIMITS, seed });
     const input = sequence(random);
     const client = broker.dial(false, random.below(4) === 0 ? 'activemq' : undefined);
     for (let at = 0; at < input.length; ) {
@@ -42,6 +50,7 @@ export function fuzz(seed: number, rounds: number): void {
       client.connection.receive(Buffer.from(input.subarray(at, at + size)));
       at += size;
     }
+    converse(client, random);
     broker.world.clock.advance(random.below(40));
     client.connection.drained();
     client.lose();
@@ -50,6 +59,25 @@ export function fuzz(seed: number, rounds: number): void {
     const cut = random.below(input.length + 1);
     const parts = outline([input.subarray(0, cut), input.subarray(cut)]);
     if (whole !== parts) throw new Error(`reads differently when cut: ${printed(input)}`);
+  }
+}
+
+/** Goes on as a client does: settles what it was given, in transactions or not, and asks for more. */
+function converse(client: Client, random: SeededRandom): void {
+  const given: string[] = [];
+  for (let step = random.below(8); step > 0 && !client.ended; step--) {
+    for (const { headers } of client.frames()) {
+      const id = headers['ack'] ?? headers['message-id'];
+      if (id !== undefined) given.push(id);
+    }
+    if (given.length === 0 || random.below(3) === 0) {
+      client.raw(random.pick(FRAMES));
+      continue;
+    }
+    const id = random.pick(given);
+    const names = { id, 'message-id': id, subscription: String(random.below(9)) };
+    const transaction = random.below(2) === 0 ? {} : { transaction: 't' };
+    client.send(random.pick(['ACK', 'NACK']), { ...names, ...transaction });
   }
 }
 
