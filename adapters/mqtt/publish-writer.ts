@@ -147,8 +147,8 @@ export class PublishWriter {
 
   #measureProperties(publication: Publication): boolean {
     const { message, subscriptionIds, exchange } = publication;
-    const now = message.expiresAt === 0 ? 0 : this.#options.clock.now();
-    const native = message.as(this.#options.format, now);
+    // Of no time: what remains of its life is not among the native bytes, and they are kept for all.
+    const native = message.as(this.#options.format, 0);
     if (native.length === 0) return false;
     this.#native = native;
     this.#nativeStart = propertiesStart(native);
@@ -156,7 +156,7 @@ export class PublishWriter {
     this.#expirySeconds = -1;
     if (message.expiresAt !== 0) {
       // [MQTT-3.3.2-6]: what remains, rounded up, so that a second is never lost on each hop.
-      const seconds = Math.ceil((message.expiresAt - now) / 1000);
+      const seconds = Math.ceil((message.expiresAt - this.#options.clock.now()) / 1000);
       this.#expirySeconds = Math.max(0, Math.min(seconds, 0xffffffff));
       length += 5;
     }
