@@ -1,8 +1,14 @@
 /**
- * Frames of a working client, damaged and split anywhere: nothing may be thrown, hang, answer with
- * bytes that are no frames, or be taken for a failure of ours (541), and nothing may stay behind.
+ * Frames of working clients, damaged and split anywhere, while others go on with whole ones: nothing
+ * may be thrown, hang, answer with bytes that are no frames, or be taken for a failure of ours (541),
+ * and nothing may stay behind, in the broker or in what it counts of its memory.
  */
+
+import { amqpFormat } from '../../adapters/amqp091/format.ts';
 import { Method } from '../../adapters/amqp091/wire.ts';
+import type { EmbeddedSession } from '../../core/embedded/session.ts';
+import { Message } from '../../core/message.ts';
+import { encodeLine } from '../adapters/amqp091/notation.ts';
 import {
   type Actor,
   ack,
@@ -81,31 +87,139 @@ const FRAMES: readonly Buffer[] = [
   method(1, Method.CHANNEL_CLOSE_OK),
   method(2, Method.CHANNEL_CLOSE, short(200), text(''), long(0)),
   method(0, Method.CONNECTION_CLOSE, short(200), text(''), long(0)),
+  ...[
+    '1 queue.declare queue=p arguments={"x-max-priority":5,"x-max-length":20}',
+    '1 queue.declare queue=t arguments={"x-message-ttl":900,"x-dead-letter-exchange":"amq.topic"}',
+    '2 queue.declare queue=e arguments={"x-expires":3000,"x-single-active-consumer":true}',
+    '1 queue.declare queue=u arguments={"x-message-deduplication":true,"x-max-length-bytes":300}',
+    '2 queue.declare queue=r arguments={"x-max-length":2,"x-overflow":"reject-publish-dlx"}',
+    '1 queue.declare queue=k durable arguments={"x-queue-type":"quorum","x-delivery-limit":2}',
+    '1 queue.declare queue=s durable arguments={"x-queue-type":"stream"}',
+    '1 exchange.declare exchange=d type=x-message-deduplication arguments={"x-cache-size":3}',
+    '2 exchange.declare exchange=l type=x-delayed-message arguments={"x-delayed-type":"topic"}',
+    '1 exchange.declare exchange=h type=headers arguments={"alternate-exchange":"amq.topic"}',
+    '2 exchange.declare exchange=c type=x-consistent-hash auto-delete',
+    '1 exchange.declare exchange=n type=x-recent-history internal',
+    '1 exchange.bind source=amq.topic destination=n key=#',
+    '1 exchange.bind source=h destination=d arguments={"x-match":"any-with-x","a":1}',
+    '2 exchange.bind source=d destination=l key=#',
+    '1 queue.bind queue=p exchange=amq.topic key=#',
+    '1 queue.bind queue=t exchange=l key=#',
+    '1 queue.bind queue=k exchange=d',
+    '2 queue.bind queue=s exchange=n',
+    '2 queue.bind queue=e exchange=c key=2',
+    '1 queue.bind queue=u exchange=c key=1',
+    '1 publish exchange=h body=x headers={"a":1,"x-deduplication-header":"a"}',
+    '1 publish exchange=l key=a.b body=x headers={"x-delay":700,"x-cache-ttl":5}',
+    '2 publish exchange=c key=k body=x mandatory delivery-mode=2',
+    '1 publish key=u body=x headers={"x-deduplication-header:d":1.5}',
+    '1 publish key=p body=x priority=7 expiration=50',
+    '2 publish key=t body=x headers={"x-death":[{"queue":"t","reason":"expired","count:l":2}]}',
+    '1 publish key=k body=x delivery-mode=2 user-id=guest',
+    '1 publish key=r body=xyz mandatory',
+    '1 publish key=s body=x reply-to=amq.rabbitmq.reply-to',
+    '1 basic.consume queue=p tag=p arguments={"x-priority":3}',
+    '1 basic.consume queue=e tag=e exclusive',
+    '2 basic.consume queue=k tag=k no-wait',
+    '1 basic.consume queue=s tag=s arguments={"x-stream-offset":"first"}',
+    '2 basic.consume queue=u tag=u arguments={"x-selector":"a = 1 OR b IS NULL"}',
+    '1 basic.get queue=t no-ack',
+    '2 basic.get queue=k',
+    '1 basic.nack tag=0 multiple requeue',
+    '2 basic.reject tag=1',
+    '2 basic.nack tag=3 multiple',
+    '2 basic.qos count=2',
+    '2 basic.cancel tag=k no-wait',
+    '2 basic.recover-async requeue',
+    '1 queue.delete queue=p if-unused',
+    '1 queue.delete queue=k no-wait',
+    '2 exchange.delete exchange=d if-unused',
+    '1 exchange.unbind source=amq.topic destination=n key=#',
+    '0 connection.update-secret secret=guest reason=x',
+    '1 channel.close code=200',
+    '2 channel.close code=200',
+  ].map(encodeLine),
   Buffer.from([8, 0, 0, 0, 0, 0, 0, 0xce]),
 ];
 const LOGIN: readonly Buffer[] = [HEADER, startOk(), tuneOk(0, 4096), openVhost()];
 
+const NOTHING = Buffer.alloc(2);
+/** Clients at a time; only the first one's frames are damaged. */
+const CLIENTS = 3;
+/** Queues are emptied so often, or what nobody takes would slow everything down. */
+const PURGE_ROUNDS = 5000;
+
 export function fuzz(seed: number, rounds: number): void {
   const random = new SeededRandom(seed);
   const stage = new Stage({ seed });
-  let client: Actor | null = null;
+  const clients: (Actor | null)[] = new Array<null>(CLIENTS).fill(null);
   for (let round = 0; round < rounds; round++) {
+    const which = random.below(CLIENTS + 2) % CLIENTS;
+    let client = clients[which] ?? null;
     if (client === null || client.transport.ended !== null) {
       client?.connection.closed(null);
       client = stage.client();
+      clients[which] = client;
       // Now and then the login is what is damaged.
-      for (const piece of LOGIN) say(client, random, random.below(50) === 0, piece);
+      for (const piece of LOGIN) say(client, random, which === 0 && random.below(50) === 0, piece);
     }
-    say(client, random, random.below(4) === 0, random.pick(FRAMES));
-    check(client, round);
+    say(client, random, which === 0 && random.below(4) === 0, random.pick(FRAMES));
+    for (const each of clients) if (each !== null) check(each, round);
     if (random.below(20) === 0) stage.world.clock.advance(random.below(5000));
     if (random.below(500) === 0) client.transport.end();
+    if (round % PURGE_ROUNDS === 0) purge(stage);
   }
-  client?.connection.closed(null);
-  const { sessions, unacknowledged, consumers } = stage.world.engine.admin.totals();
-  if (sessions + unacknowledged + consumers > 0) {
-    throw new Error(`left behind: ${JSON.stringify({ sessions, unacknowledged, consumers })}`);
+  for (const client of clients) client?.connection.closed(null);
+  checkEmpty(stage);
+}
+
+/** Deletes whatever there is: what counts in memory then was lost track of. */
+function checkEmpty(stage: Stage): void {
+  const { engine, clock } = stage.world;
+  clock.advance(10_000);
+  const session = engine.open('/', stage.world.principal('guest'));
+  for (const { name } of [...engine.admin.queues('/')]) session.deleteQueue(name, false, false);
+  for (const { name } of [...engine.admin.exchanges('/')]) {
+    if (name === '' || name.startsWith('amq.')) forgetLastValues(session, name);
+    else session.deleteExchange(name, false);
   }
+  session.close();
+  const { sessions, unacknowledged, consumers, ready, bytes } = engine.admin.totals();
+  if (sessions + unacknowledged + consumers + ready + bytes > 0) {
+    const left = { sessions, unacknowledged, consumers, ready, bytes };
+    throw new Error(`left behind: ${JSON.stringify(left)}`);
+  }
+}
+
+/** Built-in exchanges stay, with the last values that messages with `x-retain` left there. */
+function forgetLastValues(session: EmbeddedSession, exchange: string): void {
+  const nobody = { settled: () => {}, returned: () => {}, writable: () => {} };
+  const publisher = session.publisher(nobody);
+  for (const { routingKey } of session.retained(exchange, '#')) {
+    const [none, retain] = [Buffer.alloc(0), true];
+    const empty = new Message(
+      amqpFormat,
+      NOTHING,
+      none,
+      exchange,
+      routingKey,
+      false,
+      0,
+      0,
+      0,
+      retain,
+    );
+    publisher.publish(empty, 0, false);
+  }
+}
+
+/** Streams keep what they have. */
+function purge(stage: Stage): void {
+  const client = stage.ready();
+  for (const { name } of [...stage.world.engine.admin.queues('/')]) {
+    if (name !== 's') client.say(encodeLine(`1 queue.purge queue=${name}`));
+  }
+  client.connection.closed(null);
 }
 
 function say(client: Actor, random: SeededRandom, damaged: boolean, bytes: Buffer): void {
