@@ -9,12 +9,16 @@
  * An address that is no person of ours stands for nobody: a person's JID comes from `amq.xmpp`
  * only.
  */
-import { XMPP_EXCHANGE } from '../../core/address.ts';
+import { topicToKey, XMPP_EXCHANGE } from '../../core/address.ts';
 import type { AddressForm } from '../../core/explain.ts';
 import type { Address } from '../../core/message.ts';
 import { escapeLocal, foldLocal, type Jid, makeJid, parseJid, unescapeLocal } from './jid.ts';
 
 export const ROOM_PREFIX = 'muc.';
+/** The exchange whose keys are topics. */
+const TOPIC_EXCHANGE = 'amq.topic';
+/** A node `$exchange/x/a/b` stands for key `a.b` of the exchange `x`, as the topic does in MQTT. */
+const EXCHANGE_NODE = /^\$exchange\/([^/]+)(?:\/(.*))?$/s;
 
 /** The domains that this gateway serves. */
 export interface Domains {
@@ -63,13 +67,23 @@ export function addressOfJid(jid: Jid, domains: Domains): Address | null {
   return null;
 }
 
-/** JIDs of places and of this domain's people. */
+/** What publishing to a pubsub node means. */
+export function addressOfNode(node: string): Address {
+  const [, exchange, topic = ''] = EXCHANGE_NODE.exec(node) ?? [];
+  if (exchange === undefined) return { exchange: TOPIC_EXCHANGE, routingKey: topicToKey(node) };
+  const name = exchange.replace(/%(2F|25)/gi, (code) => (code === '%25' ? '%' : '/'));
+  return { exchange: name, routingKey: topicToKey(topic) };
+}
+
+/** JIDs of places and of this domain's people, and URIs of pubsub nodes. */
 export function xmppAddresses(domains: Domains): AddressForm {
   return {
     protocol: 'xmpp',
     describe: (address) => jidOfAddress(address, domains)?.full ?? null,
     parse: (text) => {
-      const jid = parseJid(text);
+      const node = nodeOfUri(text, domains);
+      if (node !== null) return addressOfNode(node);
+      const jid = parseJid(text.replace(/^xmpp:/, ''));
       if (jid === null) return null;
       const person = jid.domain === domains.host && jid.local !== '';
       return person
@@ -77,6 +91,18 @@ export function xmppAddresses(domains: Domains): AddressForm {
         : addressOfJid(jid, domains);
     },
   };
+}
+
+/** `xmpp:pubsub.DOMAIN?;node=NAME` (RFC 5122, XEP-0060 section 14.5); null for anything else. */
+function nodeOfUri(text: string, domains: Domains): string | null {
+  const [, jid, query] = /^xmpp:([^?#]+)\?([^#]*)$/.exec(text) ?? [];
+  if (jid !== domains.pubsub) return null;
+  const name = query?.split(';').find((part) => part.startsWith('node='));
+  try {
+    return name === undefined ? null : decodeURIComponent(name.slice('node='.length));
+  } catch {
+    return null;
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * One pubsub node (XEP-0060): a topic of `amq.topic` with subscribers, rights and a configuration.
  */
-import { topicToKey } from '../../core/address.ts';
+import { addressOfNode } from './address.ts';
 import type { Jid } from './jid.ts';
 import { configOf, type NodeConfig, TOPIC_NODE } from './pubsub-config.ts';
 import {
@@ -26,11 +26,6 @@ export interface StoredNode {
   created?: number;
 }
 
-/** The exchange whose keys are topics. */
-export const TOPIC_EXCHANGE = 'amq.topic';
-/** A node `$exchange/x/a/b` stands for key `a.b` of the exchange `x`, as the topic does in MQTT. */
-const EXCHANGE_NODE = /^\$exchange\/([^/]+)(?:\/(.*))?$/s;
-
 export class PubsubNode {
   readonly name: string;
   readonly exchange: string;
@@ -46,9 +41,9 @@ export class PubsubNode {
 
   constructor(name: string, stored: StoredNode | null, created: number = 0) {
     this.name = name;
-    const elsewhere = EXCHANGE_NODE.exec(name);
-    this.exchange = elsewhere === null ? TOPIC_EXCHANGE : decoded(elsewhere[1] ?? '');
-    this.key = topicToKey(elsewhere === null ? name : (elsewhere[2] ?? ''));
+    const { exchange, routingKey } = addressOfNode(name);
+    this.exchange = exchange;
+    this.key = routingKey;
     this.config = configOf(TOPIC_NODE, stored?.config);
     this.affiliations = new Map(Object.entries(stored?.affiliations ?? {}));
     const subscribers = Object.entries(stored?.subscribers ?? {});
@@ -94,9 +89,4 @@ export class PubsubNode {
       (subscriber) => subscriber === jid.bare || subscriber.startsWith(`${jid.bare}/`),
     );
   }
-}
-
-/** A slash, or a percent sign itself, is percent-encoded in the exchange's name. */
-function decoded(name: string): string {
-  return name.replace(/%(2F|25)/gi, (code) => (code === '%25' ? '%' : '/'));
 }

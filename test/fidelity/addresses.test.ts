@@ -35,6 +35,17 @@ const addresses: fc.Arbitrary<Address> = fc
   .filter(({ exchange, routingKey }) => exchange !== '' || !routingKey.startsWith('amq.to:'))
   .filter(({ exchange }) => exchange !== 'amq.xmpp' && exchange !== 'muc.');
 
+it.each([
+  ['xmpp:pubsub.example.org?;node=a/b.c', { exchange: 'amq.topic', routingKey: 'a.b/c' }],
+  ['xmpp:pubsub.example.org?;node=%24exchange%2Fx%2Fa', { exchange: 'x', routingKey: 'a' }],
+  ['xmpp:jobs@queues.example.org', { exchange: '', routingKey: 'jobs' }],
+  ['xmpp:pubsub.example.org?;node=%', null],
+  ['xmpp:pubsub.example.net?;node=a', null],
+])('the URI %s is read', (uri, address) => {
+  const xmpp = FORMS.find(({ protocol }) => protocol === 'xmpp');
+  expect(xmpp?.parse(uri)).toEqual(address);
+});
+
 describe.each(FORMS)('$protocol', (form) => {
   it('says every address, and reads it back', () => {
     fc.assert(
