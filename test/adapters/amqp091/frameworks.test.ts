@@ -1,4 +1,7 @@
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Harness } from './amqplib-harness.ts';
 import { PYTHON, run, works } from './commands.ts';
@@ -13,9 +16,17 @@ afterAll(() => harness.stop());
 
 const withModule = (module: string) => test.skipIf(!works(PYTHON, '-c', `import ${module}`));
 
+const outcome = (script: string, environment: NodeJS.ProcessEnv = {}): Promise<unknown> =>
+  outcomeAt(harness.port, script, environment);
+
 /** What a script printed in its last line. */
-async function outcome(script: string, environment: NodeJS.ProcessEnv = {}): Promise<unknown> {
-  const args = [`${SCRIPTS}${script}`, String(harness.port)];
+async function outcomeAt(
+  port: number,
+  script: string,
+  environment: NodeJS.ProcessEnv = {},
+  options: readonly string[] = [],
+): Promise<unknown> {
+  const args = [`${SCRIPTS}${script}`, String(port), ...options];
   const printed = await run(PYTHON, args, '', WORK_MS, environment);
   return JSON.parse(printed.trim().split('\n').at(-1) ?? 'null');
 }
@@ -59,7 +70,7 @@ withModule('kombu')(
 );
 
 withModule('celery')(
-  'Celery runs tasks with results, retries, ETA, events and remote control',
+  'Celery runs tasks with results, retries, ETA, events, remote control and dead letters',
   async () => {
     const url = `amqp://guest:guest@127.0.0.1:${harness.port}//`;
     const env = { ...process.env, BROKER_URL: url, PYTHONDONTWRITEBYTECODE: '1' };
@@ -71,12 +82,16 @@ withModule('celery')(
         ping: [{ ok: 'pong' }],
         add: 5,
         group: Array.from({ length: 20 }, (_, index) => 2 * index),
+        chain: 10,
         retries: 2,
         eta: 2,
         eta_kept: true,
         failure: 'no',
         queues: ['celery'],
         scheduled: [true],
+        revoked: true,
+        limited: [{ ok: 'new rate limit set successfully' }],
+        refused: ['celery_tasks.refuse', 'rejected', 3],
         events: ['task-failed', 'task-received', 'task-retried', 'task-started', 'task-succeeded'],
         purged: 0,
       });
@@ -89,25 +104,63 @@ withModule('celery')(
   WORK_MS,
 );
 
+const OSLO_WORKED = {
+  sums: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+  user: 'u',
+  error: 'boom',
+  fanout: [
+    ['one', 'all'],
+    ['two', 'all'],
+  ],
+  cast: [['one', 'direct']],
+  timeout: true,
+  notes: [
+    ['info', 'host', 'instance.create', { id: 7 }],
+    ['error', { id: 8 }],
+    ['error', { id: 8 }],
+  ],
+};
+
 withModule('oslo_messaging')(
   'oslo.messaging calls, casts to one and to all, notifies and requeues',
   async () => {
-    expect(await outcome('oslo_messaging_work.py')).toEqual({
-      sums: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
-      user: 'u',
-      error: 'boom',
-      fanout: [
-        ['one', 'all'],
-        ['two', 'all'],
-      ],
-      cast: [['one', 'direct']],
-      timeout: true,
-      notes: [
-        ['info', 'host', 'instance.create', { id: 7 }],
-        ['error', { id: 8 }],
-        ['error', { id: 8 }],
-      ],
-    });
+    expect(await outcome('oslo_messaging_work.py')).toEqual(OSLO_WORKED);
   },
   WORK_MS,
 );
+
+withModule('oslo_messaging')(
+  'oslo.messaging does so over quorum queues',
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'rosettamq-oslo-'));
+    const file = join(directory, 'quorum.conf');
+    writeFileSync(file, '[oslo_messaging_rabbit]\nrabbit_quorum_queue = true\n');
+    const own = new Harness();
+    await own.start();
+    try {
+      // Queues of the other kind are there under the same names.
+      const option = ['--config-file', file];
+      expect(await outcomeAt(own.port, 'oslo_messaging_work.py', {}, option)).toEqual(OSLO_WORKED);
+    } finally {
+      await own.stop();
+      rmSync(directory, { recursive: true });
+    }
+  },
+  WORK_MS,
+);
+
+withModule('pika')("RabbitMQ's seven tutorials with pika", async () => {
+  expect(await outcome('pika_tutorials.py')).toEqual([
+    [['hello', 'Hello World!']],
+    {
+      busy: ['task 0'],
+      quick: ['task 1', 'task 2', 'task 3', 'task 4'],
+      left: [['task_queue', 'task 0']],
+    },
+    ['info: Hello', 'info: Hello'],
+    [['error'], ['info', 'error', 'warning']],
+    [4, 2, 2, 3],
+    { 'fib-1': 1, 'fib-10': 55, 'fib-15': 610 },
+    true,
+  ]);
+});

@@ -2,6 +2,7 @@
 import os
 
 from celery import Celery
+from celery.exceptions import Reject
 
 app = Celery('tasks', broker=os.environ['BROKER_URL'], backend='rpc://')
 app.conf.update(worker_send_task_events=True, result_expires=60, task_acks_late=True)
@@ -22,3 +23,8 @@ def flaky(self):
 @app.task
 def fail():
     raise ValueError('no')
+
+
+@app.task
+def refuse():
+    raise Reject('not for me', requeue=False)

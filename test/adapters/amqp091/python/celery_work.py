@@ -1,10 +1,14 @@
-"""What users do with Celery: results, retries, ETA, events, remote control. Prints what came of it."""
+"""What users do with Celery: results, workflows, retries, ETA, events, remote control, dead letters.
+
+Prints what came of it.
+"""
 import json
 import threading
 import time
 
 from celery import group
-from celery_tasks import add, app, fail, flaky
+from celery_tasks import add, app, fail, flaky, refuse
+from kombu import Queue
 
 WAIT_SECONDS = 60
 
@@ -47,6 +51,7 @@ threading.Thread(target=watch, daemon=True).start()
 assert first.wait(WAIT_SECONDS)
 said['add'] = add.delay(2, 3).get(timeout=WAIT_SECONDS)
 said['group'] = group(add.s(i, i) for i in range(20)).apply_async().get(timeout=WAIT_SECONDS)
+said['chain'] = (add.s(1, 2) | add.s(3) | add.s(4)).apply_async().get(timeout=WAIT_SECONDS)
 said['retries'] = flaky.delay().get(timeout=WAIT_SECONDS)
 asked = time.time()
 said['eta'] = add.apply_async((1, 1), countdown=1).get(timeout=WAIT_SECONDS)
@@ -59,8 +64,23 @@ said['queues'] = [queue['name'] for queue in inspected('active_queues')]
 later = add.apply_async((1, 1), countdown=600)
 said['scheduled'] = [entry['request']['id'] == later.id for entry in until(lambda: inspected('scheduled'))]
 later.revoke()
+said['revoked'] = until(lambda: later.id in (inspected('revoked') or []))
+limited = app.control.rate_limit('celery_tasks.add', '1000/s', reply=True, timeout=WAIT_SECONDS, limit=1)
+said['limited'] = list(limited[0].values())
 assert failed.wait(WAIT_SECONDS)
 said['events'] = sorted(events - {'worker-heartbeat', 'worker-online'})
+
+# A queue with arguments that the worker is told to serve, too; what it refuses is a dead letter.
+dead = {'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'buried', 'x-max-priority': 5}
+sorted_out = Queue('sorted-out', routing_key='sorted-out', queue_arguments=dead)
+with app.connection() as connection, connection.channel() as channel:
+    Queue('buried')(channel).declare()
+    refuse.apply_async(queue=sorted_out, priority=3)
+    options = {'queue_arguments': dead}
+    app.control.add_consumer('sorted-out', routing_key='sorted-out', options=options, reply=True, limit=1)
+    buried = until(lambda: Queue('buried')(channel).get(no_ack=True))
+    said['refused'] = [buried.headers['task'], buried.headers['x-death'][0]['reason'], buried.properties['priority']]
+app.control.cancel_consumer('sorted-out', reply=True, limit=1)
 said['purged'] = app.control.purge()
 app.control.shutdown()
 print(json.dumps(said))

@@ -1,4 +1,7 @@
-"""RPC and notifications as OpenStack's services do them. Argument: the port. Prints what came of it."""
+"""RPC and notifications as OpenStack's services do them. Prints what came of it.
+
+Arguments: the port, then options of oslo.config.
+"""
 import json
 import logging
 import sys
@@ -12,7 +15,7 @@ from oslo_config import cfg
 WAIT_SECONDS = 30
 logging.disable(logging.CRITICAL)
 said = {}
-cfg.CONF([])
+cfg.CONF(sys.argv[2:])
 url = 'rabbit://guest:guest@127.0.0.1:%s/' % sys.argv[1]
 transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=url)
 seen, noted = [], threading.Semaphore(0)
