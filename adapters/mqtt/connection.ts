@@ -314,6 +314,7 @@ export class MqttConnection implements Connection, SessionLink {
     const packet = decodeConnect(bytes, start, end);
     this.#version = packet.version;
     this.#framer.minimal = packet.version === 5;
+    this.#framer.repeats = packet.version === 3;
     this.#connect = packet;
     this.#state = State.JOINING;
     const { context, options, grants } = this.#owner;

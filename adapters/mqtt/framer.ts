@@ -18,6 +18,8 @@ export class PacketFramer {
   maxBytes: number;
   /** Whether the remaining length must be in as few bytes as it needs (MQTT 5 [MQTT-1.5.5-1]). */
   minimal = false;
+  /** Whether requests may say that they are sent again, as in MQTT 3.1. */
+  repeats = false;
   /** What is not cut yet: `#held` from `#offset` to `#filled`. */
   #held: Buffer = EMPTY;
   #offset = 0;
@@ -68,7 +70,7 @@ export class PacketFramer {
     if (available === 0) return false;
     const held = this.#held;
     const first = held[this.#offset] as number;
-    checkFirstByte(first);
+    checkFirstByte(first, this.repeats);
     let remaining = 0;
     let at = this.#offset + 1;
     for (let shift = 0; ; shift += 7) {
@@ -119,7 +121,7 @@ export class PacketFramer {
 }
 
 /** Type and flags of a packet [MQTT-2.1.3-1], before anything more of it is waited for. */
-function checkFirstByte(first: number): void {
+function checkFirstByte(first: number, repeats: boolean): void {
   const type = first >> 4;
   const flags = first & 0x0f;
   if (type === 3) {
@@ -128,6 +130,9 @@ function checkFirstByte(first: number): void {
     return;
   }
   if (type === 0) throw protocolError('packet type 0');
-  const expected = type === 6 || type === 8 || type === 10 ? 0x02 : 0x00;
-  if (flags !== expected) throw malformed(`flags ${flags} on a packet of type ${type}`);
+  const request = type === 6 || type === 8 || type === 10;
+  // MQTT 3.1 has DUP on these too, and a RETAIN that means nothing.
+  if (request && repeats && (flags & 0x06) === 0x02) return;
+  if (flags !== (request ? 0x02 : 0x00))
+    throw malformed(`flags ${flags} on a packet of type ${type}`);
 }

@@ -280,6 +280,20 @@ function reconnectPresence(
   return connack.cmd === 'connack' && connack.sessionPresent;
 }
 
+it('takes releases and subscriptions that MQTT 3.1 clients send again with DUP', () => {
+  const client = new TestGateway().connect('c', 3);
+  client.publish('t', 'x', 2);
+  client.one('pubrec');
+  client.raw([0x6a, 2, 0, 1]);
+  client.one('pubcomp');
+  client.raw([0x8a, 6, 0, 2, 0, 1, 0x74, 0]);
+  client.one('suback');
+  client.raw([0xaa, 5, 0, 3, 0, 1, 0x74]);
+  client.one('unsuback');
+  client.raw([0x60, 2, 0, 1]);
+  expect(client.transport.ended).toBe('end');
+});
+
 describe('groups', () => {
   const lasting = { clean: false, properties: { sessionExpiryInterval: 100 } };
 
