@@ -28,7 +28,21 @@ export interface QueueOptions {
   readonly singleActive: boolean;
   /** -1: none. */
   readonly deliveryLimit: number;
+  readonly retry: RetryOptions;
 }
+
+/** How long what was given back waits. */
+export interface RetryOptions {
+  /** After the first time; 0: not at all. */
+  readonly minMs: number;
+  readonly maxMs: number;
+  /** By which it grows each time; 0: by its minimum. */
+  readonly multiplier: number;
+}
+
+const RETRY_TYPES = ['disabled', 'all', 'failed', 'returned'] as const;
+/** LavinMQ's: 49.7 days, in milliseconds. */
+const RETRY_MS_MAX = 2 ** 32 - 1;
 
 /** What classic and quorum queues know. */
 export const KNOWN_ARGUMENTS = [
@@ -43,6 +57,10 @@ export const KNOWN_ARGUMENTS = [
   'x-max-priority',
   'x-single-active-consumer',
   'x-delivery-limit',
+  'x-delayed-retry-type',
+  'x-delayed-retry-min',
+  'x-delayed-retry-max',
+  'x-delayed-retry-multiplier',
   DEDUPLICATION,
   DEDUPLICATION_HEADER,
 ] as const;
@@ -68,6 +86,20 @@ export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
     maxPriority: reader.integer('x-max-priority', 0, 255) ?? 0,
     singleActive: reader.flag('x-single-active-consumer') ?? false,
     deliveryLimit: reader.integer('x-delivery-limit', 0) ?? -1,
+    retry: retryOptions(reader),
+  };
+}
+
+/** With a type as in RabbitMQ, where the longest wait is the shortest if nothing is said. */
+function retryOptions(reader: ArgumentReader): RetryOptions {
+  const type = reader.oneOf('x-delayed-retry-type', RETRY_TYPES, 'invalid_delayed_retry_type');
+  const minMs = reader.milliseconds('x-delayed-retry-min', 1) ?? 0;
+  const maxMs = reader.milliseconds('x-delayed-retry-max', 1);
+  const multiplier = reader.integer('x-delayed-retry-multiplier', 1) ?? 0;
+  return {
+    minMs: type === 'disabled' ? 0 : minMs,
+    maxMs: Math.min(maxMs ?? (type === null ? RETRY_MS_MAX : minMs), RETRY_MS_MAX),
+    multiplier,
   };
 }
 

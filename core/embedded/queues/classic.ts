@@ -31,6 +31,7 @@ import { Entry, EntryState, type Home } from './entry.ts';
 import { Lease } from './lease.ts';
 import { Member } from './member.ts';
 import { Present } from './present.ts';
+import { Retry } from './retry.ts';
 
 /** A consumer that only pulls (`get`): its deliveries are held under it. */
 const PULLER: Consumer = { deliver: () => {}, cancelled: () => {} };
@@ -71,6 +72,7 @@ export class ClassicQueue implements Queue, Home {
   /** When it fires. */
   #expiryAt = 0;
   readonly #lease: Lease;
+  readonly #retry: Retry;
 
   constructor(
     spec: QueueSpec,
@@ -102,6 +104,10 @@ export class ClassicQueue implements Queue, Home {
       used: context.table('leases'),
       key: `${context.vhost}\0${spec.name}`,
       expired: () => context.unwanted(this),
+    });
+    this.#retry = new Retry(this.options.retry, context.clock, (entries) => {
+      for (const entry of entries) this.#ready.insert(entry);
+      this.#dispatch();
     });
     this.#watchExpiry();
     this.#lease.run();
@@ -220,6 +226,7 @@ export class ClassicQueue implements Queue, Home {
   }
 
   purge(): number {
+    for (const entry of this.#retry.drain()) this.#ready.insert(entry);
     let purged = this.#ready.dropStored();
     for (let entry = this.#ready.shift(); entry !== undefined; entry = this.#ready.shift()) {
       this.#gone(entry);
@@ -234,7 +241,7 @@ export class ClassicQueue implements Queue, Home {
     if (entry.state !== EntryState.LENT) return;
     this.#moves++;
     const member = this.#unlend(entry);
-    if (outcome === Outcome.REQUEUE) this.#requeue(entry);
+    if (outcome === Outcome.REQUEUE) this.#requeue(entry, true);
     else this.#gone(entry, outcome === Outcome.REJECT ? 'rejected' : null);
     if (member.isCancelled && member.idle) this.#members.delete(member);
     member.giveCredit();
@@ -251,7 +258,7 @@ export class ClassicQueue implements Queue, Home {
     // All of it is back before anybody gets the first, or the order would be lost.
     const given = held.map((entry) => {
       const member = this.#unlend(entry);
-      this.#requeue(entry);
+      this.#requeue(entry, false);
       return member;
     });
     for (const member of leaving) this.#members.delete(member);
@@ -268,6 +275,7 @@ export class ClassicQueue implements Queue, Home {
     const consuming = this.#dispatcher.members;
     this.#expiryTimer?.cancel();
     this.#lease.close(deleting);
+    this.#retry.close();
     if (deleting) {
       this.purge();
       this.#context.log?.drop();
@@ -452,7 +460,8 @@ export class ClassicQueue implements Queue, Home {
     if (entry.logged) this.#context.log?.remove(entry.position);
   }
 
-  #requeue(entry: Entry): void {
+  /** `asked`: by its consumer, which may have to wait for it. */
+  #requeue(entry: Entry, asked: boolean): void {
     entry.state = EntryState.GONE;
     if (this.#closed) return;
     const { deliveryLimit } = this.options;
@@ -460,7 +469,8 @@ export class ClassicQueue implements Queue, Home {
       this.#gone(entry, 'delivery_limit');
       return;
     }
-    this.#ready.insert(entry.again());
+    const again = entry.again();
+    if (!asked || !this.#retry.takes(again)) this.#ready.insert(again);
   }
 
   #full(bodyBytes: number): boolean {
