@@ -34,6 +34,8 @@ export class CoreCounters {
   expired = 0;
   /** Dropped or refused by a queue that is full. */
   overflowed = 0;
+  /** "At most once" messages for subscribers that were away. */
+  missed = 0;
 }
 
 export class Meter {

@@ -122,6 +122,11 @@ const CORE: readonly Reading<CoreCounters>[] = [
     'Messages dropped or refused by a full queue',
     (counters) => counters.overflowed,
   ],
+  [
+    'rosettamq_messages_missed_total',
+    'Messages to be had at most once whose subscriber was away',
+    (counters) => counters.missed,
+  ],
 ];
 
 /** The registry of one gateway. */

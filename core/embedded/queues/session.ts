@@ -16,6 +16,7 @@ import type {
   Subscription,
 } from '../../engine.ts';
 import type { Message } from '../../message.ts';
+import type { CoreCounters } from '../../meter.ts';
 import type { Owner } from '../owner.ts';
 import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } from '../types.ts';
 import { KNOWN_ARGUMENTS } from './arguments.ts';
@@ -35,8 +36,10 @@ class SessionQueue implements Queue {
   mark = 0;
   markIndex = 0;
   readonly #kept: ClassicQueue;
+  readonly #counters: CoreCounters;
 
   constructor(spec: QueueSpec, context: QueueContext) {
+    this.#counters = context.counters;
     // The inner queue speaks for this one, where a queue names itself.
     const outer = (): Queue => this;
     this.#kept = new ClassicQueue(
@@ -85,7 +88,10 @@ class SessionQueue implements Queue {
       return this.#kept.publish(message, receipt, bindings, charge);
     }
     const member = this.#kept.members[0];
-    if (member === undefined || member.paused || !member.takes(message)) return Taken.DROPPED;
+    if (member === undefined || member.paused || !member.takes(message)) {
+      this.#counters.missed++;
+      return Taken.DROPPED;
+    }
     member.consumer.deliver(new Passing(message, this.spec.name, bindings));
     return Taken.DONE;
   }

@@ -22,6 +22,7 @@ describe.each([3, 4, 5] as const)('sessions of MQTT level %i', (version) => {
     const client = gateway.client(version);
     expect(client.connect('c', lasting)).toMatchObject(told(version));
     expect(client.messages().map((m) => `${m.payload} ${m.qos}`)).toEqual(['m1 1', 'm2 2']);
+    expect(gateway.world.meter.core.missed).toBe(1);
   });
 
   it('forgets everything on a clean start', () => {
