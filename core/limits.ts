@@ -131,6 +131,10 @@ export const DEFAULT_LIMITS = {
   xmppArchiveBytesMax: 4 * 1024 * 1024,
   /** All XMPP archives together, which are in memory, in bytes; the oldest messages go. */
   xmppArchivesBytesMax: 128 * 1024 * 1024,
+  /** Calls of XMPP clients to queues, or to XMPP clients, that wait for their answers (XEP-0009). */
+  xmppCallsMax: 10_000,
+  /** How long such a call waits for its answer, in seconds. */
+  xmppCallSecondsMax: 60,
   /** Accounts that clients of one address may register over XMPP in an hour. */
   xmppRegistrationsMax: 10,
   /** Addresses that one XMPP user blocks. */

@@ -23,6 +23,7 @@ import { Registration } from './registration.ts';
 import { Requests } from './requests.ts';
 import type { StoredRoster } from './roster.ts';
 import { Router } from './router.ts';
+import { Rpc } from './rpc.ts';
 import type { ClientSession } from './session.ts';
 import { Subscriptions } from './subscriptions.ts';
 
@@ -51,6 +52,7 @@ export class Host {
   readonly requests: Requests;
   readonly commands: Commands;
   readonly registration: Registration;
+  readonly rpc: Rpc;
   readonly subscriptions: Subscriptions;
   readonly blocking: Blocking;
   readonly archives: Archives;
@@ -99,6 +101,7 @@ export class Host {
     this.requests = new Requests(this);
     this.commands = new Commands(this);
     this.registration = new Registration(this);
+    this.rpc = new Rpc(this);
     this.subscriptions = new Subscriptions(this);
     this.blocking = new Blocking(this);
     this.archives = new Archives(this);

@@ -112,6 +112,7 @@ export class Messages {
 
   /** A message for one resource. */
   deliverFull(session: ClientSession, message: Message): void {
+    if (this.#host.rpc.request(session, message)) return;
     const storable = message.format !== this.#host.format || message.durable;
     const receipt: Receipt = {
       acknowledged: () => {},

@@ -40,6 +40,7 @@ export const NS = {
   CAPS: 'http://jabber.org/protocol/caps',
   CHAT_STATES: 'http://jabber.org/protocol/chatstates',
   MANAGEMENT: 'urn:xmpp:sm:3',
+  RPC: 'jabber:iq:rpc',
   SHIM: 'http://jabber.org/protocol/shim',
   JSON: 'urn:xmpp:json:0',
   PAYLOAD: 'urn:rosettamq:payload',

@@ -214,13 +214,15 @@ export class Places implements Service {
     if (iq.attrs.type !== 'get' && iq.attrs.type !== 'set') return;
     const namespace = payload === undefined ? '' : namespaceOf(payload);
     const queues = this.domain === this.#host.domains.queues;
-    if (namespace === NS.PING && address === null) {
+    if (payload !== undefined && namespace === NS.RPC && address !== null) {
+      this.#host.rpc.call(sender, iq, payload, address);
+    } else if (namespace === NS.PING && address === null) {
       sender.send(wireOf(resultReply(iq)), null);
     } else if (namespace === NS.DISCO_INFO && iq.attrs.type === 'get') {
       const type = queues ? 'queue' : 'exchange';
       const name = queues ? 'Queues' : 'Exchanges';
       const identity = { category: 'component', type, name };
-      const features = [NS.DISCO_INFO, NS.DISCO_ITEMS, NS.PING, NS.SHIM];
+      const features = [NS.DISCO_INFO, NS.DISCO_ITEMS, NS.PING, NS.SHIM, NS.RPC];
       sender.send(wireOf(infoResult(iq, payload?.attrs.node, identity, features)), null);
     } else if (namespace === NS.DISCO_ITEMS && iq.attrs.type === 'get') {
       sender.send(wireOf(itemsResult(iq, payload?.attrs.node, this.#items(sender, address))), null);

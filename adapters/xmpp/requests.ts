@@ -38,6 +38,7 @@ export class Requests {
   /** To the host's own address. */
   host(sender: Entity, iq: Element): void {
     if (!isRequest(iq)) {
+      if (this.#host.rpc.answered(sender, iq)) return;
       if (sender instanceof ClientSession) this.#host.caps.answered(sender, iq);
       return;
     }
