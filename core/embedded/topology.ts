@@ -32,8 +32,8 @@ export interface TopologyContext {
   readonly definitions: Definitions;
   readonly exchangeTypes: Registry<ExchangeType>;
   readonly routers: RouterContext;
-  /** Makes the queue object of a spec, its log recovered. */
-  makeQueue(spec: QueueSpec): Queue;
+  /** Makes the queue object of a spec: with what its log has from before, or anew. */
+  makeQueue(spec: QueueSpec, recovering: boolean): Queue;
   /** Makes the last values of an exchange, recovered. */
   makeRetained(exchange: string): Retained;
 }
@@ -130,7 +130,7 @@ export class Topology {
   }
 
   addQueue(spec: QueueSpec): Queue {
-    const queue = this.#context.makeQueue(spec);
+    const queue = this.#context.makeQueue(spec, this.#recovering);
     this.#queues.set(spec.name, queue);
     if (spec.durable && !spec.exclusive) this.#write('queue', spec.name, spec);
     return queue;

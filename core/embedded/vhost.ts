@@ -21,7 +21,7 @@ import type { Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
 import { type Random, randomName } from '../random.ts';
 import type { Registry } from '../registry.ts';
-import type { Store } from '../store.ts';
+import type { QueueLog, Store } from '../store.ts';
 import {
   lockedQueue,
   requireAlternate,
@@ -76,7 +76,7 @@ export class VirtualHost {
             if (target !== undefined) this.routing.resume(message.due(true), target);
           }),
       },
-      makeQueue: (spec) => this.#makeQueue(spec),
+      makeQueue: (spec, recovering) => this.#makeQueue(spec, recovering),
       makeRetained: (exchange) => {
         const { memory, limits, store } = context;
         const table = store.messages(`retained\0${name}\0${exchange}`);
@@ -279,19 +279,28 @@ export class VirtualHost {
     type.check?.(spec, vhost);
   }
 
-  #makeQueue(spec: QueueSpec): Queue {
+  #makeQueue(spec: QueueSpec, recovering: boolean): Queue {
     const { store } = this.#context;
     const durable = spec.durable && !spec.exclusive;
     return this.#typeOf(spec).create(spec, {
       ...this.#context,
       vhost: this.name,
-      log: durable ? store.queue(`${this.name}\0${spec.name}`) : null,
+      log: durable ? this.#logOf(spec.name, recovering) : null,
       table: (name) => (durable && store.durable ? store.table(name) : null),
       deadLetter: (message, queue, reason) => this.routing.bury(message, queue, reason),
       bindingsOf: (message, queue) => this.routing.bindingsOf(message, queue),
       unwanted: (queue) => this.remove(queue),
       turn: this.turn,
     });
+  }
+
+  /** A queue that is declared begins empty, even if a crash cut off how an older one was deleted. */
+  #logOf(name: string, recovering: boolean): QueueLog | null {
+    const id = `${this.name}\0${name}`;
+    const log = this.#context.store.queue(id);
+    if (recovering || log === null || log.count === 0) return log;
+    log.drop();
+    return this.#context.store.queue(id);
   }
 
   #typeOf(spec: QueueSpec): QueueType {

@@ -220,7 +220,8 @@ export class Backlog {
   #load(): void {
     const { home, windowBytes, expiryOf } = this.#parts;
     assert(this.#log !== null, 'what is stored is in a log');
-    const back = this.#log.read(this.#loadedTo, BATCH_ENTRIES, windowBytes);
+    // However small the window is, one message has to come.
+    const back = this.#log.read(this.#loadedTo, BATCH_ENTRIES, Math.max(1, windowBytes));
     for (const { position, message, lent } of back.messages) {
       const charge = ENTRY_BYTES + message.size;
       const attempts = lent ? 1 : 0;

@@ -14,8 +14,8 @@ export function streamStart(argument: HeaderValue | undefined, now: number): Str
   const value = plain(argument);
   if (value === 'first' || value === 'last' || value === 'next') return { kind: value };
   if (value instanceof Date) return { kind: 'time', time: value.getTime() };
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) {
-    return { kind: 'offset', offset: value };
+  if (typeof value === 'number' && Number.isSafeInteger(value)) {
+    return { kind: 'offset', offset: Math.max(0, value) };
   }
   const ageMs = typeof value === 'string' ? intervalMs(value) : null;
   return ageMs === null ? null : { kind: 'time', time: now - ageMs };
