@@ -418,7 +418,7 @@ function annotated(properties: Properties, trail: Trail | null): Properties {
   const newest = trail.deaths[0];
   // A death that happens again moves to the front and keeps the time of its first.
   const oldest = trail.deaths.reduceRight<Death | undefined>(
-    (first, death) => (first === undefined || death.time < first.time ? death : first),
+    (first, death) => (first === undefined || before(death, first) ? death : first),
     undefined,
   );
   if (newest !== undefined && oldest !== undefined) {
@@ -461,6 +461,11 @@ function isSilent(trail: Trail | null): boolean {
   const { sender, deaths, hidden, offset, delay, deliveries } = trail;
   if (sender === undefined || deaths.length > 0 || hidden.length > 0) return false;
   return offset === undefined && delay === undefined && deliveries === undefined;
+}
+
+/** Of those of one millisecond what happened more often began: the others are steps of its round. */
+function before(death: Death, first: Death): boolean {
+  return death.time < first.time || (death.time === first.time && death.count > first.count);
 }
 
 function deathTable(death: Death): HeaderTable {
