@@ -32,6 +32,9 @@ import type { Subscriptions } from './subscriptions.ts';
 /** What the implicit subscription to a temporary reply queue is called: its destination. */
 const TEMPORARY_PREFIX = '/temp-queue/';
 
+/** Deliveries that wait for receipts: beyond, the disk is too slow to wait for. */
+const LATE_MAX = 1000;
+
 export class Consuming implements SubscriptionEvents {
   readonly #link: Link;
   readonly #subscriptions: Subscriptions;
@@ -39,6 +42,11 @@ export class Consuming implements SubscriptionEvents {
   #lastSubscription = 0;
   #lastDelivery = 0;
   #noLocal = false;
+  /** Tag of the SEND that is being published, where it has a receipt; 0: none is. */
+  #sending = 0;
+  readonly #unanswered = new Set<number>();
+  /** Those with deliveries that wait for receipts. */
+  readonly #behind = new Set<Subscription>();
 
   constructor(link: Link, subscriptions: Subscriptions) {
     this.#link = link;
@@ -138,14 +146,50 @@ export class Consuming implements SubscriptionEvents {
   }
 
   deliver(subscription: Subscription, delivery: Delivery): void {
+    if (!this.#link.open) return;
+    if (subscription.early !== null) subscription.early.push(delivery);
+    else if (this.#sending === 0 && subscription.late.length === 0) {
+      this.#hand(subscription, delivery);
+    } else {
+      subscription.late.push({ delivery, tag: this.#sending });
+      this.#behind.add(subscription);
+      if (subscription.late.length > LATE_MAX) this.#catchUp(subscription, true);
+    }
+  }
+
+  /**
+   * A SEND is under way whose receipt comes first: clients that wait for it read one frame, as if
+   * the server could not be quick enough to deliver the message to its sender before.
+   */
+  sending(tag: number): void {
+    this.#sending = tag;
+    this.#unanswered.add(tag);
+  }
+
+  sent(): void {
+    this.#sending = 0;
+  }
+
+  /** The receipt is written: what waited for it follows. */
+  answered(tag: number): void {
+    if (!this.#unanswered.delete(tag)) return;
+    if (this.#sending === tag) this.#sending = 0;
+    for (const subscription of this.#behind) this.#catchUp(subscription, false);
+  }
+
+  #catchUp(subscription: Subscription, whole: boolean): void {
+    const { late } = subscription;
+    let count = 0;
+    while (count < late.length && (whole || !this.#unanswered.has(late[count]?.tag ?? 0))) count++;
+    for (const { delivery } of late.splice(0, count)) this.#hand(subscription, delivery);
+    if (late.length === 0) this.#behind.delete(subscription);
+  }
+
+  #hand(subscription: Subscription, delivery: Delivery): void {
     const link = this.#link;
     const { spec } = subscription;
     const { message } = delivery;
     if (!link.open) return;
-    if (subscription.early !== null) {
-      subscription.early.push(delivery);
-      return;
-    }
     if (!this.#wants(spec, message)) {
       if (spec.mode !== 'auto') delivery.settle(Outcome.ACCEPT);
       return;
@@ -376,6 +420,7 @@ export class Consuming implements SubscriptionEvents {
    */
   #end(subscription: Subscription, done: () => void): void {
     const { engines } = subscription;
+    this.#catchUp(subscription, true);
     this.#subscriptions.remove(subscription);
     const next = (index: number): void => {
       const engine = engines[index];

@@ -193,6 +193,7 @@ export class Publishing implements PublisherEvents {
       if (pending.receipt !== null) {
         this.#counters.confirmed++;
         this.#link.receipt(pending.receipt);
+        this.#consuming.answered(tag);
       }
       if (pending.group !== null) this.#answer(pending.group);
     }
@@ -360,11 +361,14 @@ export class Publishing implements PublisherEvents {
     this.#counters.received++;
     const tag = this.#expect(pending);
     let more: boolean;
+    if (pending.receipt !== null) this.#consuming.sending(tag);
     try {
       more = this.#publisher.publish(message, tag, pending.mandatory);
     } catch (error) {
       this.#pending.delete(tag);
       throw error;
+    } finally {
+      this.#consuming.sent();
     }
     if (more || this.#held) return;
     this.#held = true;

@@ -70,21 +70,26 @@ export class Settling {
    */
   bury({ deliveries, outcome }: Settlement, done: (buried: readonly Message[]) => void): void {
     const { dialect, session, run, context } = this.#link;
-    const buried: Message[] = [];
-    const refused = dialect === 'activemq' && outcome === Outcome.REJECT ? deliveries : [];
+    const refused = dialect === 'activemq' && outcome === Outcome.REJECT;
+    const kept = ({ message, queue }: Delivery): boolean =>
+      refused && message.durable && queue !== '' && queue !== DEAD_LETTERS;
+    const candidates = deliveries.filter(kept);
+    const queues = [...new Set(candidates.map(({ queue }) => queue))];
+    const elsewhere = new Set<string>();
     const next = (index: number): void => {
-      const delivery = refused[index];
-      if (delivery === undefined) {
-        if (buried.length === 0) return done(buried);
-        this.#digGrave(() => done(buried));
+      const queue = queues[index];
+      if (queue === undefined) {
+        const now = context.clock.now();
+        const buried = candidates.filter((each) => !elsewhere.has(each.queue));
+        const messages = buried.map((each) => deadLetter(each, now));
+        if (messages.length === 0) done(messages);
+        else this.#digGrave(() => done(messages));
         return;
       }
-      const { message, queue } = delivery;
-      if (!message.durable || queue === '' || queue === DEAD_LETTERS) return next(index + 1);
       run(
         () => session.deadLetters(queue),
-        (elsewhere) => {
-          if (!elsewhere) buried.push(deadLetter(delivery, context.clock.now()));
+        (led) => {
+          if (led) elsewhere.add(queue);
           next(index + 1);
         },
       );
@@ -97,8 +102,8 @@ export class Settling {
     run(
       () => session.hasQueue(DEAD_LETTERS),
       (there) => {
-        if (there) return done();
-        run(() => session.declareQueue({ ...DURABLE_QUEUE, name: DEAD_LETTERS }, false), done);
+        if (there) done();
+        else run(() => session.declareQueue({ ...DURABLE_QUEUE, name: DEAD_LETTERS }, false), done);
       },
     );
   }

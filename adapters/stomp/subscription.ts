@@ -52,6 +52,8 @@ export class Subscription implements Consumer {
   readonly unsettled = new Map<number, Delivery>();
   /** Deliveries that came while it was being set up: they follow the RECEIPT. Null from then on. */
   early: Delivery[] | null = [];
+  /** Deliveries that follow the RECEIPT of the SEND with that tag, and those behind them (0). */
+  readonly late: { readonly delivery: Delivery; readonly tag: number }[] = [];
   readonly #link: Link;
   readonly #events: SubscriptionEvents;
   readonly #engines: Engine[] = [];

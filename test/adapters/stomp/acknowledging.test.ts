@@ -1,7 +1,30 @@
 import { describe, expect, test } from 'vitest';
+import { LateStore } from '../../support/late-store.ts';
 import { createBroker, type Received } from './script.ts';
 
 const VERSIONS = ['1.0', '1.1', '1.2'];
+
+test("a SEND's receipt comes before its message, and messages keep their order", () => {
+  const store = new LateStore();
+  const broker = createBroker({}, { store });
+  const [client, other] = [broker.connect(), broker.connect()];
+  const ack = 'client-individual';
+  client.send('SUBSCRIBE', { destination: '/queue/a', id: '1', ack });
+  client.send('SUBSCRIBE', { destination: '/topic/t', id: '2' });
+  client.send('SEND', { destination: '/queue/a', persistent: 'true', receipt: 'r1' }, 'stored');
+  other.send('SEND', { destination: '/queue/a' }, 'behind');
+  other.send('SEND', { destination: '/topic/t' }, 'beside');
+  client.send('SEND', { destination: '/topic/t', receipt: 'r2' }, 'transient');
+  const told = (): string[] => client.frames().map((f) => f.headers['receipt-id'] ?? f.body);
+  expect(told()).toEqual(['beside', 'r2', 'transient']);
+  store.answer();
+  expect(told()).toEqual(['r1', 'stored', 'behind']);
+  client.send('SEND', { destination: '/queue/a', persistent: 'true', receipt: 'r3' }, 'last');
+  client.send('UNSUBSCRIBE', { id: '1', receipt: 'u' });
+  expect(told()).toEqual(['last', 'u']);
+  store.answer();
+  expect(told()).toEqual(['r3']);
+});
 
 describe('acknowledging', () => {
   function waiting(version: string, ack: string) {

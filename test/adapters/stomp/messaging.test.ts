@@ -347,7 +347,7 @@ describe('headers', () => {
       'SEND\ndestination:/topic/h\nb:1\na:2\\c\\n\\\\\nb:3\n' +
         'persistent:true\npriority:3\nreceipt:r\n\n\0',
     );
-    const [message] = client.frames();
+    const [, message] = client.frames();
     expect(message?.lines.slice(4)).toEqual([
       'b:1',
       'a:2\\c\\n\\\\',

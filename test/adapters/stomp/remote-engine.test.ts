@@ -85,7 +85,7 @@ describe('an engine that takes its time', () => {
     }
     await settle();
     const told = client.frames().map((each) => each.headers['receipt-id'] ?? each.body);
-    expect(told).toEqual(['', '1', 'x', '2', '3', 'y', '4', '5', '6', '7', '8']);
+    expect(told).toEqual(['', '1', '2', 'x', '3', '4', 'y', '5', '6', '7', '8']);
     expect(client.transport.ended).toBe('end');
     expect(client.transport.held).toBe(0);
   });
