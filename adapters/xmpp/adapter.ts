@@ -14,6 +14,7 @@ import { ServerLink } from './link.ts';
 import type { LinkOptions } from './link-options.ts';
 import { Muc } from './muc.ts';
 import { parseOptions, type XmppOptions } from './options.ts';
+import { recoverPersonalQueues } from './personal-queue.ts';
 import { Pubsub } from './pubsub.ts';
 import { Places } from './queues.ts';
 
@@ -72,6 +73,7 @@ class XmppGate implements Gate {
       const options = host.options.links[index];
       return options === undefined ? [] : [new ServerLink(host, options, session)];
     });
+    recoverPersonalQueues(host);
     for (const link of this.#links) link.start();
   }
 

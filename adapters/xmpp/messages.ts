@@ -31,6 +31,8 @@ import { bodyOf, nativeOf, shimHeader } from './format.ts';
 import type { Host } from './host.ts';
 import { bareOf, type Jid, parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
+import { giveToInbox } from './personal-queue.ts';
+import { quietly } from './quietly.ts';
 import type { ClientSession } from './session.ts';
 import { delay, messageWire, type Receipt, senderOf, typeOfNative } from './wire.ts';
 
@@ -111,16 +113,18 @@ export class Messages {
   }
 
   /** A message for one resource. */
-  deliverFull(session: ClientSession, message: Message): void {
-    if (this.#host.rpc.request(session, message)) return;
-    const storable = message.format !== this.#host.format || message.durable;
+  deliverFull(session: ClientSession, delivery: Delivery): void {
+    const { message } = delivery;
+    if (this.#host.rpc.request(session, message)) {
+      delivery.settle(Outcome.ACCEPT);
+      return;
+    }
     const receipt: Receipt = {
-      acknowledged: () => {},
-      lost: () => {
-        if (storable) this.#handBack(session.account, message);
-      },
+      acknowledged: () => delivery.settle(Outcome.ACCEPT),
+      lost: () =>
+        quietly(this.#host.log, 'giving to an inbox', () => giveToInbox(this.#host, delivery)),
     };
-    this.#count(false);
+    this.#count(delivery.attempts > 0);
     const native = message.as(this.#host.format, this.#host.context.clock.now());
     const from = this.senderOf(message, native);
     const extra = this.#archiveForeign(message, native, from, session.jid.bare);
@@ -197,21 +201,6 @@ export class Messages {
       this.#host.router.bounce(sender, stanza, 'service-unavailable');
     };
     sender.publish(message, stanza, true, unrouted ?? refuse);
-  }
-
-  /**
-   * What a resource was sent and did not acknowledge goes to the person instead (XEP-0198 section
-   * 5).
-   */
-  #handBack(account: Account, message: Message): void {
-    const { jid } = account;
-    after(
-      () => this.#host.accounts.prepare(jid.local),
-      () => {
-        this.#host.publish(message.redirected(XMPP_EXCHANGE, jid.bare));
-      },
-      () => this.#host.log.error({ jid: jid.bare }, 'message lost: no inbox'),
-    );
   }
 
   #archiveSent(session: ClientSession, stanza: Element, to: Jid): void {

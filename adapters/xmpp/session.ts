@@ -251,8 +251,8 @@ export class ClientSession implements Entity, OutboxOwner {
     if (id !== null) this.#host.resumable.delete(id);
     this.account.remove(this);
     this.presence.ended();
-    this.#queue.stop();
     this.#management?.abandon();
+    this.#queue.stop();
     this.#outbox.close();
     quietly(this.#host.log, 'closing a session', () => this.engine.close());
     this.account.left();

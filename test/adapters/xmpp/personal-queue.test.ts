@@ -1,0 +1,63 @@
+/** Messages to one resource: what becomes of them when it, or the gateway, goes. */
+import { expect, it } from 'vitest';
+import { LateStore } from '../../support/late-store.ts';
+import { depth } from './bystander.ts';
+import { createXmppWorld, type PipeClient, type XmppWorld } from './pipe-client.ts';
+
+const INBOX = 'xmpp-inbox-bob@localhost';
+const chat = (id: string): string =>
+  `<message to='bob@localhost/one' type='chat' id='${id}'><body>${id}</body></message>`;
+const ids = (seen: string): (string | undefined)[] =>
+  [...seen.matchAll(/<message [^>]*?id="(.*?)"/g)].map(([, id]) => id);
+
+/** Bob with stream management, whose client acknowledges when the test says so. */
+function managed(world: XmppWorld): PipeClient {
+  const bob = world.online('bob', 'one');
+  bob.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+  return bob;
+}
+
+function resourceQueues(world: XmppWorld): string[] {
+  return [...world.context.engine.admin.queues('/')]
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith('xmpp-resource-'));
+}
+
+it('what a client did not acknowledge goes to the inbox, with the rest of its queue', () => {
+  const world = createXmppWorld();
+  const bob = managed(world);
+  const alice = world.online('alice', 'a');
+  for (const id of ['m1', 'm2', 'm3']) alice.send(chat(id));
+  bob.transport.congested = true;
+  alice.send(chat('m4'));
+  alice.send(chat('m5'));
+  expect(ids(bob.send("<a xmlns='urn:xmpp:sm:3' h='1'/>"))).toEqual(['m1', 'm2', 'm3', 'm4']);
+  bob.send('</stream:stream>');
+  expect(depth(world, INBOX)).toBe(4);
+  // Alice's own.
+  expect(resourceQueues(world)).toHaveLength(1);
+  const again = world.login('bob', 'two');
+  expect(ids(again.send('<presence/>'))).toEqual(['m2', 'm3', 'm4', 'm5']);
+});
+
+it('what waits for a resumption outlives a crash; what was acknowledged does not come again', () => {
+  const store = new LateStore();
+  let world = createXmppWorld({ store });
+  store.answer();
+  const bob = managed(world);
+  const alice = world.online('alice', 'a');
+  alice.send("<enable xmlns='urn:xmpp:sm:3'/>");
+  for (const id of ['m1', 'm2']) alice.send(chat(id));
+  bob.send("<a xmlns='urn:xmpp:sm:3' h='1'/>");
+  bob.connection.closed(new Error('broken'));
+  alice.send(chat('m3'));
+  // The sender is told only when the messages are safe.
+  expect(alice.send("<r xmlns='urn:xmpp:sm:3'/>")).toBe('');
+  store.answer();
+  expect(alice.take()).toContain('<a xmlns="urn:xmpp:sm:3" h="3"/>');
+  world = createXmppWorld({ store });
+  store.answer();
+  expect(resourceQueues(world)).toEqual([]);
+  const again = world.login('bob', 'two');
+  expect(ids(again.send('<presence/>'))).toEqual(['m2', 'm3']);
+});
