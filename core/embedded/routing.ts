@@ -113,7 +113,7 @@ export class Routing {
   publish(message: Message, tag: number, mandatory: boolean, events: PublisherEvents): boolean {
     const exchange = this.source(message);
     const later = message.trail?.delay?.until ?? 0;
-    if (later > this.#context.clock.now()) return this.#postpone(message, tag, events);
+    if (later > 0 && later > this.#context.clock.now()) return this.#postpone(message, tag, events);
     const told = message.retain ? this.#retain(exchange, message, events) : events;
     const matches = this.#route(exchange, message, true);
     if (matches.queueCount === 0) {
