@@ -1,16 +1,9 @@
-import { execFile, spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Gateway } from '../../../main.ts';
 import { startGateway } from '../../support/gateway.ts';
+import { pythonHas, runPython, type Step } from './python.ts';
 
-const PYTHON = '/usr/bin/python3';
-const SCRIPT = new URL('slixmpp_client.py', import.meta.url).pathname;
-const installed = spawnSync(PYTHON, ['-c', 'import slixmpp']).status === 0;
-if (!installed) console.warn('SKIPPED: slixmpp is not installed for /usr/bin/python3');
-
-type Step = { readonly step: string } & Readonly<Record<string, unknown>>;
-
-describe.skipIf(!installed)('slixmpp', () => {
+describe.skipIf(!pythonHas('slixmpp'))('slixmpp', () => {
   let gateway: Gateway;
   beforeAll(async () => {
     gateway = await startGateway();
@@ -18,19 +11,7 @@ describe.skipIf(!installed)('slixmpp', () => {
   afterAll(() => gateway.stop());
 
   function run(...args: string[]): Promise<Step[]> {
-    return new Promise((resolve, reject) => {
-      const argv = [SCRIPT, String(gateway.port('xmpp')), ...args];
-      execFile(PYTHON, argv, { timeout: 50_000 }, (error, stdout, stderr) => {
-        if (error !== null) reject(new Error(`${stdout}\n${stderr}`));
-        else
-          resolve(
-            stdout
-              .trim()
-              .split('\n')
-              .map((line) => JSON.parse(line) as Step),
-          );
-      });
-    });
+    return runPython('slixmpp_client.py', gateway.port('xmpp'), ...args);
   }
 
   test('logs in with every mechanism', async () => {

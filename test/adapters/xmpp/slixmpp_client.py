@@ -210,4 +210,5 @@ async def main():
     await bob.disconnect()
 
 
-asyncio.get_event_loop().run_until_complete(main())
+if __name__ == '__main__':
+    asyncio.get_event_loop().run_until_complete(main())
