@@ -157,6 +157,7 @@ export class ClientConnection implements Connection, Link {
         element('session', { xmlns: NS.SESSION }, element('optional')),
         element('sm', { xmlns: NS.MANAGEMENT }),
         element('ver', { xmlns: NS.ROSTER_VERSIONING }),
+        element('sub', { xmlns: NS.PRE_APPROVAL }),
         element('csi', { xmlns: NS.CLIENT_STATE }),
       );
     }

@@ -14,6 +14,8 @@ export interface Contact {
   subscription: SubscriptionState;
   /** Asked for, and not answered. */
   asked: boolean;
+  /** Whoever asks is answered at once (RFC 6121 3.4). */
+  approved?: boolean;
   groups: string[];
 }
 
@@ -123,6 +125,7 @@ export function contactItem(contact: Contact): Element {
   const item = element('item', { jid: contact.jid, subscription: contact.subscription });
   if (contact.name !== null) item.attrs.name = contact.name;
   if (contact.asked) item.attrs.ask = 'subscribe';
+  if (contact.approved === true) item.attrs['approved'] = 'true';
   for (const group of contact.groups) item.append(element('group', {}, group));
   return item;
 }

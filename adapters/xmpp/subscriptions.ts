@@ -118,6 +118,11 @@ export class Subscriptions {
       );
       return;
     }
+    const approved = roster.find(sender.bare);
+    if (approved?.approved === true) {
+      this.#welcome(account, approved, sender);
+      return;
+    }
     if (roster.hasRequest(sender.bare)) return;
     roster.addRequest(sender.bare, serialize(stanza));
     this.#tell(account, stanza);
@@ -128,17 +133,43 @@ export class Subscriptions {
     const { roster } = account;
     const requested = roster.removeRequest(contact.bare);
     if (type === 'subscribed') {
-      if (!requested) return false;
+      if (!requested) {
+        this.#approve(account, contact.bare);
+        return false;
+      }
       const entry = roster.contact(contact.bare);
       entry.subscription = withFrom(entry.subscription, true);
       this.#changed(account, entry);
       return true;
     }
     const entry = roster.find(contact.bare);
-    if (entry === undefined || !roster.shows(contact.bare)) return requested;
+    const shown = roster.shows(contact.bare);
+    if (entry === undefined || (!shown && entry.approved !== true)) return requested;
+    entry.approved = false;
     entry.subscription = withFrom(entry.subscription, false);
     this.#changed(account, entry);
-    return true;
+    return requested || shown;
+  }
+
+  /** RFC 6121 3.4.1: an answer to a request that may come. */
+  #approve(account: Account, contact: string): void {
+    const { roster } = account;
+    const isNew = roster.find(contact) === undefined;
+    if (roster.shows(contact) || (isNew && roster.size >= this.#host.limits.xmppRosterMax)) return;
+    const entry = roster.contact(contact);
+    if (entry.approved === true) return;
+    entry.approved = true;
+    this.#changed(account, entry);
+  }
+
+  /** RFC 6121 3.4.2: a request that was answered before it came. */
+  #welcome(account: Account, entry: Contact, sender: Jid): void {
+    entry.subscription = withFrom(entry.subscription, true);
+    this.#changed(account, entry);
+    this.#host.router.send(
+      element('presence', { type: 'subscribed', from: account.jid.bare, to: sender.bare }),
+    );
+    this.#showAll(account, sender, false);
   }
 
   /** To every available resource (RFC 6121 3.1.3). */

@@ -13,7 +13,7 @@ alice/one: <iq type='set' id='s1'><query xmlns='jabber:iq:roster'><item jid='bob
 alice/one [Prosody answers a probe that the contact does not allow]: <presence type='subscribe' to='bob@localhost' id='p1'/>
 bob/two: <presence type='subscribed' to='alice@localhost' id='p2'/>
 bob/two [Prosody answers a probe that the contact does not allow]: <presence type='subscribe' to='alice@localhost'><status>me too</status></presence>
-alice/one [Prosody pre-approves (RFC 6121 3.4), and sends presence again]: <presence type='subscribed' to='bob@localhost'/>
+alice/one [Prosody sends presence again]: <presence type='subscribed' to='bob@localhost'/>
 bob/two: <presence><show>away</show><status>lunch</status></presence>
 alice/two: <presence><priority>3</priority></presence>
 alice/one [the end of the presence is told (RFC 6121 3.3.3); nothing is pushed that did not change]: <presence type='unsubscribe' to='bob@localhost'/>
@@ -31,8 +31,8 @@ alice/one: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
 bob/two: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
 alice/one: <presence/>
 bob/two: <presence/>
-alice/one [Prosody pre-approves (RFC 6121 3.4), and sends presence again]: <presence type='subscribed' to='bob@localhost'/>
-alice/one: <presence type='unsubscribed' to='bob@localhost'/>
+alice/one [the push shows the approval (RFC 6121 2.1.2.1)]: <presence type='subscribed' to='bob@localhost'/>
+alice/one [an approval that is taken back is pushed]: <presence type='unsubscribed' to='bob@localhost'/>
 alice/one [the end of the presence is told (RFC 6121 3.3.3); nothing is pushed that did not change]: <presence type='unsubscribe' to='bob@localhost'/>
 alice/one [Prosody answers a probe that the contact does not allow]: <presence type='subscribe' to='nobody@localhost'/>
 alice/one [the error comes from the address that was written to]: <presence type='subscribe' to='alice@localhost'/>
