@@ -14,8 +14,8 @@ const BLOCK_BYTES = 16 * 1024;
 const FIRST_BYTES = 512;
 /** From here on a chunk is passed on as it is rather than copied. */
 const PASS_BYTES = 4096;
-/** More than this in one turn is worth a write of its own. */
-const GATHERED_BYTES = 64 * 1024;
+/** More than this in one turn is worth a write of its own; each wakes the reader. */
+const GATHERED_BYTES = 256 * 1024;
 const EMPTY = Buffer.alloc(0);
 
 let slab = EMPTY;
@@ -40,7 +40,7 @@ export class Output {
 
   /**
    * `touched` is called for the first byte after each `take`; `gathered`, between two frames'
-   * parts, while more than 64 KiB wait: it may `take` them.
+   * parts, while more than 256 KiB wait: it may `take` them.
    */
   constructor(touched: () => void, gathered: () => void = nothing) {
     this.#touched = touched;

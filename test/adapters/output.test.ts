@@ -75,13 +75,13 @@ describe('Output', () => {
     expect(touched).toBe(2);
   });
 
-  it('offers what has gathered once it is more than 64 KiB, and goes on where it was taken', () => {
+  it('offers what has gathered once it is more than 256 KiB, and goes on where it was taken', () => {
     const taken: Buffer[] = [];
     const output: Output = new Output(
       () => {},
       () => taken.push(...output.take()),
     );
-    const frames = 2000;
+    const frames = 8000;
     for (let i = 0; i < frames; i++) {
       output.reserve(100);
       output.buffer.fill(i & 0xff, output.offset, output.offset + 100);
