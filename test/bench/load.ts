@@ -7,7 +7,9 @@ import { type BenchProtocol, Grade, type Publisher, type Shape, type Target } fr
 import { usage } from './server.ts';
 
 const BATCH_MAX = 128;
-const WARM_UP_SECONDS = 1;
+/** Until what is in use often is compiled. */
+const WARM_UP_SECONDS = 3;
+const IDLE_SETTLE_SECONDS = 1;
 const IDLE_WARM_UP = 500;
 /** Far more than a server lets anybody have on the way. */
 const ON_THE_WAY_MAX = 2 ** 20;
@@ -227,10 +229,10 @@ function sleep(seconds: number): Promise<void> {
 export async function measureIdle(end: End, connections: number, pid: number): Promise<number> {
   // The first ones pay for what is loaded and compiled on the way.
   const first = await silent(end, IDLE_WARM_UP);
-  await sleep(WARM_UP_SECONDS);
+  await sleep(IDLE_SETTLE_SECONDS);
   const before = usage(pid)?.memoryBytes ?? 0;
   const all = await silent(end, connections);
-  await sleep(WARM_UP_SECONDS);
+  await sleep(IDLE_SETTLE_SECONDS);
   const after = usage(pid)?.memoryBytes ?? 0;
   for (const publisher of [...first, ...all]) publisher.close();
   return (after - before) / connections;

@@ -52,7 +52,10 @@ export class OwnServer {
     const main = fileURLToPath(new URL('../../main.js', import.meta.url));
     const child = spawn(process.execPath, [...NODE_FLAGS, main, '--config', config], {
       stdio: ['ignore', 'ignore', 'pipe'],
+      // Linux shares a busy machine among sessions: a peer has one of its own as well.
+      detached: true,
     });
+    process.once('exit', () => child.kill('SIGKILL'));
     return new OwnServer(child, folder, await portsOf(child, protocols.length));
   }
 
