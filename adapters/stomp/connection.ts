@@ -215,7 +215,7 @@ export class StompConnection implements Connection {
     this.#version = login.version;
     this.#decoder.version = login.version;
     const { authenticator } = this.#context;
-    const user = login.user ?? this.#options.defaultUser;
+    const user = login.user ?? this.#transport.certifiedUser ?? this.#options.defaultUser;
     if (user === null) throw this.#refused('Missing login or passcode header(s)\n');
     this.#run(
       () =>

@@ -42,7 +42,7 @@ export class Consuming implements SubscriptionEvents {
   #lastSubscription = 0;
   #lastDelivery = 0;
   #noLocal = false;
-  /** Tag of the SEND that is being published, where it has a receipt; 0: none is. */
+  /** Tag of what is being published, where it has a receipt; 0: nothing is. */
   #sending = 0;
   readonly #unanswered = new Set<number>();
   /** Those with deliveries that wait for receipts. */
@@ -158,8 +158,8 @@ export class Consuming implements SubscriptionEvents {
   }
 
   /**
-   * A SEND is under way whose receipt comes first: clients that wait for it read one frame, as if
-   * the server could not be quick enough to deliver the message to its sender before.
+   * A SEND or COMMIT is under way whose receipt comes first: clients that wait for it read one
+   * frame, as if no server could be quick enough to deliver to the sender before.
    */
   sending(tag: number): void {
     this.#sending = tag;

@@ -41,6 +41,8 @@ interface Pending {
 interface Group {
   readonly receipt: string;
   left: number;
+  /** What it is known by to those who wait for the receipt. */
+  readonly tag: number;
 }
 
 interface Transaction {
@@ -132,7 +134,7 @@ export class Publishing implements PublisherEvents {
   commit(frame: Frame): void {
     const { publishes, settlements } = this.#end(frame);
     const receipt = frame.get(names.RECEIPT);
-    const group = receipt === undefined ? null : { receipt, left: 1 };
+    const group = receipt === undefined ? null : this.#group(receipt, 1);
     this.#settleTogether(publishes, settlements, group, () => {
       if (group !== null) this.#answer(group);
     });
@@ -157,7 +159,15 @@ export class Publishing implements PublisherEvents {
       for (const delivery of deliveries) settles.push({ delivery, outcome });
     }
     this.#counters.received += publishes.length;
-    link.run(() => link.session.commit(publishes, settles, this), done);
+    const commit = (): Eventually<void> => {
+      if (group !== null) this.#consuming.sending(group.tag);
+      try {
+        return link.session.commit(publishes, settles, this);
+      } finally {
+        this.#consuming.sent();
+      }
+    };
+    link.run(commit, done);
   }
 
   abort(frame: Frame): void {
@@ -261,7 +271,7 @@ export class Publishing implements PublisherEvents {
       const pending = pendingOf(receipt, frame, null);
       this.#prepare(frame, only, reply, pending, transaction);
     } else {
-      const group = receipt === null ? null : { receipt, left: targets.length };
+      const group = receipt === null ? null : this.#group(receipt, targets.length);
       const pending = pendingOf(null, frame, group);
       for (const target of targets) {
         this.#prepare(frame, target, reply, pending, transaction);
@@ -362,6 +372,7 @@ export class Publishing implements PublisherEvents {
     const tag = this.#expect(pending);
     let more: boolean;
     if (pending.receipt !== null) this.#consuming.sending(tag);
+    else if (pending.group !== null) this.#consuming.sending(pending.group.tag);
     try {
       more = this.#publisher.publish(message, tag, pending.mandatory);
     } catch (error) {
@@ -387,6 +398,11 @@ export class Publishing implements PublisherEvents {
     if (--group.left > 0) return;
     this.#counters.confirmed++;
     this.#link.receipt(group.receipt);
+    this.#consuming.answered(group.tag);
+  }
+
+  #group(receipt: string, left: number): Group {
+    return { receipt, left, tag: ++this.#lastTag };
   }
 
   #transactionOf(frame: Frame): Transaction | null {

@@ -212,11 +212,11 @@ describe('transactions', () => {
     client.send('COMMIT', { transaction: 't', receipt: 'c' });
     const frames = client.frames();
     expect(frames.map((frame) => frame.body || frame.headers['receipt-id'])).toEqual([
-      '1',
       'r',
       'c',
+      '1',
     ]);
-    expect(frames[0]?.headers).not.toHaveProperty('transaction');
+    expect(frames[2]?.headers).not.toHaveProperty('transaction');
     client.send('BEGIN', { transaction: 't' });
     client.send(
       'SEND',

@@ -129,9 +129,9 @@ describe("ActiveMQ's dialect", () => {
     client.send('SEND', { destination: '/queue/a,/queue/b,/topic/t', receipt: 'r' }, 'x');
     const frames = client.frames();
     expect(frames.map(({ headers }) => headers['destination'] ?? headers['receipt-id'])).toEqual([
+      'r',
       '/queue/a',
       '/topic/t',
-      'r',
     ]);
     client.send('SUBSCRIBE', { destination: '/queue/b', id: '2' });
     expect(bodies(client)).toEqual(['x']);

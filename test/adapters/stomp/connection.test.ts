@@ -95,6 +95,21 @@ describe('connecting', () => {
     expect(client.frame().command).toBe('CONNECTED');
   });
 
+  test('takes a client without a login for whom its certificate names', () => {
+    const { dial } = createBroker({ defaultUser: 'guest' });
+    const [client, named, stranger] = [dial(), dial(), dial()];
+    for (const each of [client, named]) each.transport.certifiedUser = 'alice';
+    stranger.transport.certifiedUser = 'nobody';
+    client.send('CONNECT', { 'accept-version': '1.2' });
+    expect(client.frame().command).toBe('CONNECTED');
+    client.send('SEND', { destination: '/queue/a', 'user-id': 'alice', receipt: 'r' });
+    expect(client.frame().command).toBe('RECEIPT');
+    named.send('CONNECT', { 'accept-version': '1.2', login: 'guest', passcode: 'wrong' });
+    expect(named.frame().body).toBe("Access refused for user 'guest'\n");
+    stranger.send('CONNECT', { 'accept-version': '1.2' });
+    expect(stranger.frame().body).toBe("Access refused for user 'nobody'\n");
+  });
+
   test('refuses other frames before CONNECT, and a second CONNECT', () => {
     const broker = createBroker();
     const early = broker.dial();
