@@ -170,8 +170,9 @@ export class Sasl {
 
   /** RFC 4422 appendix A, XEP-0178 2: who the certificate says. */
   #external(authzid: string): Eventually<void> {
-    const user = this.#setting.certified();
-    if (user === null) return this.#fail('not-authorized', '');
+    const certified = this.#setting.certified();
+    if (certified === null) return this.#fail('not-authorized', '');
+    const user = this.#userOf(certified);
     if (!this.#mayActAs(authzid, user)) return this.#fail('invalid-authzid', user);
     return this.#authenticate({ kind: 'trusted', user }, '');
   }

@@ -155,6 +155,45 @@ describe('channel binding', () => {
   });
 });
 
+describe('EXTERNAL', () => {
+  function certified(user: string | null): PipeClient {
+    const client = createXmppWorld().connect();
+    client.transport.secure = true;
+    client.transport.certifiedUser = user;
+    return client;
+  }
+
+  test('is offered to who shows a certificate that names a user', () => {
+    expect(certified('alice').send(HEADER)).toContain('<mechanism>EXTERNAL</mechanism>');
+    const without = certified(null);
+    expect(without.send(HEADER)).not.toContain('EXTERNAL');
+    expect(auth(without, 'EXTERNAL', '=')).toContain('<invalid-mechanism');
+  });
+
+  const encoded = (text: string): string => Buffer.from(text).toString('base64');
+  test.each([
+    ['alice', '=', 'success'],
+    ['alice', encoded('alice@localhost'), 'success'],
+    ['alice@localhost', '=', 'success'],
+    ['alice', encoded('bob@localhost'), 'invalid-authzid'],
+    ['alice', encoded('alice@example.org'), 'invalid-authzid'],
+    ['nobody', '=', 'not-authorized'],
+    ['alice', '!', 'incorrect-encoding'],
+  ])('as %s with %j: %s', (user, data, outcome) => {
+    const client = certified(user);
+    client.send(HEADER);
+    expect(auth(client, 'EXTERNAL', data)).toContain(`<${outcome} `);
+  });
+
+  test('is asked for who it wants to be where it does not say (XEP-0178 2, step 10)', () => {
+    const client = certified('alice');
+    client.send(HEADER);
+    expect(client.send(`<auth ${SASL} mechanism='EXTERNAL'/>`)).toContain('<challenge');
+    expect(client.send(`<response ${SASL}/>`)).toContain('<success');
+    expect(client.bind('r')).toContain('<jid>alice@localhost/r</jid>');
+  });
+});
+
 describe('ANONYMOUS', () => {
   test('is not offered and not taken unless it is configured', () => {
     const client = createXmppWorld().connect();

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { type ConnectionOptions, connect as secure, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Gateway } from '../../../main.ts';
 import { startGateway } from '../../support/gateway.ts';
-import { RawClient } from '../../support/raw-client.ts';
+import { connectSecure, RawClient } from '../../support/raw-client.ts';
 import { testAuthority, tlsFile } from '../../support/tls.ts';
 import { HEADER, plain } from './pipe-client.ts';
 import { scram } from './scram-client.ts';
@@ -101,4 +102,26 @@ describe('SCRAM over TLS is bound to the connection', () => {
     expect(answer).toContain(Buffer.from(`v=${expected}`).toString('base64'));
     client.destroy();
   });
+});
+
+test('a certificate is a login (XEP-0178)', async () => {
+  const certificates = { cert: tlsFile('server.pem'), key: tlsFile('server.key') };
+  const trusting = await startGateway({
+    tls: { ...certificates, ca: tlsFile('ca.pem'), login_from: 'common_name' },
+    listeners: [{ protocol: 'xmpp', port: 0, tls: true }],
+  });
+  const client = await connectSecure(trusting.port('xmpp'), {
+    ca: testAuthority(),
+    cert: readFileSync(tlsFile('client.pem')),
+    key: readFileSync(tlsFile('client.key')),
+  });
+  client.send(HEADER);
+  await client.readUntil(until('<mechanism>EXTERNAL</mechanism>'));
+  client.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>");
+  await client.readUntil(until('<success'));
+  client.send(HEADER);
+  client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+  await client.readUntil(until('<jid>alice@localhost/'));
+  client.destroy();
+  await trusting.stop();
 });
