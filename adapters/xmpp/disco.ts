@@ -50,6 +50,8 @@ const PERSONAL_FEATURES = [
   'retrieve-items',
 ].map((name) => `${NS.PUBSUB}#${name}`);
 const ACCOUNT_FEATURES = [
+  NS.BOOKMARKS_CONVERSION,
+  `${NS.BOOKMARKS}#compat`,
   NS.ARCHIVE,
   `${NS.ARCHIVE}#extended`,
   NS.STANZA_IDS,

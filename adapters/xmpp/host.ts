@@ -10,6 +10,7 @@ import { Accounts } from './accounts.ts';
 import { type Domains, domainsOf } from './address.ts';
 import { Archives } from './archive.ts';
 import { Blocking } from './blocking.ts';
+import { Bookmarks } from './bookmarks.ts';
 import { Caps } from './caps.ts';
 import { Commands } from './commands.ts';
 import type { Entity, Service } from './entity.ts';
@@ -53,6 +54,7 @@ export class Host {
   readonly commands: Commands;
   readonly registration: Registration;
   readonly rpc: Rpc;
+  readonly bookmarks: Bookmarks;
   readonly subscriptions: Subscriptions;
   readonly blocking: Blocking;
   readonly archives: Archives;
@@ -102,6 +104,7 @@ export class Host {
     this.commands = new Commands(this);
     this.registration = new Registration(this);
     this.rpc = new Rpc(this);
+    this.bookmarks = new Bookmarks(this);
     this.subscriptions = new Subscriptions(this);
     this.blocking = new Blocking(this);
     this.archives = new Archives(this);

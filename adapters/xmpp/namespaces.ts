@@ -55,5 +55,8 @@ export const NS = {
   MUC_USER: 'http://jabber.org/protocol/muc#user',
   MUC_ADMIN: 'http://jabber.org/protocol/muc#admin',
   MUC_OWNER: 'http://jabber.org/protocol/muc#owner',
+  BOOKMARKS: 'urn:xmpp:bookmarks:1',
+  BOOKMARKS_OLD: 'storage:bookmarks',
+  BOOKMARKS_CONVERSION: 'urn:xmpp:bookmarks-conversion:0',
   CONFERENCE: 'jabber:x:conference',
 } as const;

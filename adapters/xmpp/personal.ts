@@ -108,6 +108,11 @@ export class Personal {
     this.#accounts.delete(owner);
   }
 
+  /** Items of a node, oldest first; null where there is no such node. */
+  items(owner: string, name: string): readonly PersonalItem[] | null {
+    return this.#accounts.get(owner)?.get(name)?.items ?? null;
+  }
+
   /** Names of the nodes that `viewer` may read (XEP-0163 6.2). */
   names(owner: string, viewer: Jid): string[] {
     const nodes = this.#accounts.get(owner) ?? new Map<string, PersonalNode>();

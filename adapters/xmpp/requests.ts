@@ -179,6 +179,7 @@ export class Requests {
         return resultReply(iq);
       case NS.PUBSUB:
       case NS.PUBSUB_OWNER:
+        this.#migrateBookmarks(session, payload);
         return this.#host.personal.request(session, iq, payload, session.account.jid);
       case NS.ARCHIVE:
         return archiveAnswer(this.#host.archives, session.jid.bare, session, iq, payload);
@@ -245,6 +246,14 @@ export class Requests {
     return resultReply(iq, lastActivity(this.#host.context.clock.now() - left));
   }
 
+  /** Before a client of XEP-0402 asks for bookmarks, or adds one, that others stored otherwise. */
+  #migrateBookmarks(session: ClientSession, payload: Element): void {
+    if (firstElement(payload)?.attrs.node !== NS.BOOKMARKS) return;
+    const text = this.#host.privates.get(session.jid.bare)?.[`${NS.BOOKMARKS_OLD} storage`];
+    if (text === undefined) return;
+    this.#host.bookmarks.migrate(session, parseElement(text, NO_PREFIXES));
+  }
+
   /** XEP-0049. */
   #private(session: ClientSession, iq: Element, query: Element): Element {
     const elements = query.children.filter((child): child is Element => typeof child !== 'string');
@@ -257,7 +266,10 @@ export class Requests {
     if (iq.attrs.type === 'get') {
       if (elements.length !== 1) return errorReply(iq, 'bad-request');
       const text = stored[keyOf(first)];
-      const found = text === undefined ? first : parseElement(text, NO_PREFIXES);
+      let found = text === undefined ? first : parseElement(text, NO_PREFIXES);
+      if (this.#host.bookmarks.isList(first)) {
+        found = this.#host.bookmarks.read(session, text === undefined ? null : found);
+      }
       return resultReply(iq, element('query', { xmlns: NS.PRIVATE }, found));
     }
     for (const child of elements) stored[keyOf(child)] = serialize(standalone(child));
@@ -267,6 +279,9 @@ export class Requests {
       return errorReply(iq, 'resource-constraint');
     }
     this.#host.privates.set(session.jid.bare, stored);
+    for (const child of elements) {
+      if (this.#host.bookmarks.isList(child)) this.#host.bookmarks.write(session, child);
+    }
     return resultReply(iq);
   }
 
