@@ -2,12 +2,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Gateway } from '../../../main.ts';
 import { startGateway } from '../../support/gateway.ts';
+import { MESSAGE_PLAYS } from './oracle/message-plays.ts';
 import { perform } from './oracle/play.ts';
-import { PLAYS } from './oracle/plays.ts';
+import { PLAYS as ORDINARY } from './oracle/plays.ts';
 import { type Prosody, prosodyInstalled, startProsody } from './oracle/prosody.ts';
 
 if (!prosodyInstalled) console.warn('SKIPPED: prosody is not installed');
 
+const PLAYS = [...ORDINARY, ...MESSAGE_PLAYS];
 const PEOPLE = ['alice', 'bob', 'carol'];
 const users = PLAYS.flatMap((_, play) => PEOPLE.map((name) => `${name}${play}`));
 
