@@ -1,6 +1,7 @@
 /**
  * The durable store under load: a backlog of persistent messages, filled with confirms, closed or
- * killed, opened again and drained in order; then many queues and bindings.
+ * killed, opened again and drained in order; the same with messages that wait for their time; then
+ * many queues and bindings.
  *
  *     npm run build && node dist/test/bench/storage.js                     1,000,000 of 128 bytes
  *     node dist/test/bench/storage.js --messages 100000 --size 1024
@@ -17,18 +18,18 @@ import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { PermissionAuthorizer } from '../../core/auth.ts';
-import { SystemClock } from '../../core/clock.ts';
+import { type Clock, SystemClock } from '../../core/clock.ts';
 import { EmbeddedEngine } from '../../core/embedded/engine.ts';
 import { Credit, type Delivery, Outcome, type Publisher, type Session } from '../../core/engine.ts';
 import { DEFAULT_LIMITS } from '../../core/limits.ts';
 import { createLog } from '../../core/log.ts';
-import type { Format, Message } from '../../core/message.ts';
+import type { Format } from '../../core/message.ts';
 import { Meter } from '../../core/meter.ts';
 import { SystemRandom } from '../../core/random.ts';
 import { Registry } from '../../core/registry.ts';
 import { LmdbStore } from '../../core/store/lmdb.ts';
 import { UserDirectory } from '../../core/users.ts';
-import { message, PLAIN_FORMAT } from '../support/messages.ts';
+import { type MessageParts, message, PLAIN_FORMAT } from '../support/messages.ts';
 import { consumeSpec } from '../support/recorder.ts';
 import { PEER } from '../support/world.ts';
 
@@ -42,10 +43,13 @@ const { values: options } = parseArgs({
     credit: { type: 'string', default: '1000' },
     queues: { type: 'string', default: '10000' },
     bindings: { type: 'string', default: '100000' },
+    delayed: { type: 'string', default: '1000000' },
   },
 });
 
 const MESSAGES = Number(options.messages);
+const DELAYED = Number(options.delayed);
+const DELAY_MS = 86_400_000;
 const WINDOW = Number(options.window);
 const QUEUE = 'backlog';
 const ALL = { configure: '.*', write: '.*', read: '.*' };
@@ -59,8 +63,15 @@ interface Running {
 /** What a step tells the process that started it. */
 type Report = Readonly<Record<string, string | number>>;
 
-async function start(): Promise<Running> {
-  const [clock, random, log] = [new SystemClock(), new SystemRandom(), createLog('warn')];
+/** Starts a gateway whose clock is `aheadMs` ahead. */
+async function start(aheadMs: number = 0): Promise<Running> {
+  const [random, log] = [new SystemRandom(), createLog('warn')];
+  const system = new SystemClock();
+  const clock: Clock = {
+    now: () => system.now() + aheadMs,
+    after: (delayMs, callback) => system.after(delayMs, callback),
+    soon: (callback) => system.soon(callback),
+  };
   const limits = { ...DEFAULT_LIMITS, memoryHighBytes: 2 ** 30 };
   const store = new LmdbStore({
     directory: options.directory,
@@ -111,12 +122,12 @@ function bodyOf(n: number): string {
 }
 
 /** Keeps a window of unconfirmed messages full until all are confirmed. */
-function publishAll(session: Session): Promise<void> {
+function publishAll(session: Session, count: number, parts: MessageParts): Promise<void> {
   return new Promise((resolve) => {
     let [next, confirmed, open] = [0, 0, true];
     const pump = (): void => {
-      while (open && next < MESSAGES && next - confirmed < WINDOW) {
-        const each: Message = message({ key: QUEUE, body: bodyOf(next), durable: true });
+      while (open && next < count && next - confirmed < WINDOW) {
+        const each = message({ key: QUEUE, body: bodyOf(next), durable: true, ...parts });
         next++;
         open = publisher.publish(each, next, false);
       }
@@ -124,7 +135,7 @@ function publishAll(session: Session): Promise<void> {
     const publisher: Publisher = session.publisher({
       settled: () => {
         confirmed++;
-        if (confirmed === MESSAGES) resolve();
+        if (confirmed === count) resolve();
         // The next half window in one turn, as a socket's read would bring it.
         else if (next - confirmed <= WINDOW / 2) pump();
       },
@@ -143,17 +154,38 @@ async function fill(): Promise<Report> {
   void session.declareQueue(spec(QUEUE), false);
   const peak = new Peak();
   const [begun, cpu] = [performance.now(), process.cpuUsage()];
-  await publishAll(session);
-  return { ...rates(begun, cpu), ...peak.stop() };
+  await publishAll(session, MESSAGES, {});
+  return { ...rates(begun, cpu, MESSAGES), ...peak.stop() };
 }
 
-function rates(begun: number, before: NodeJS.CpuUsage): Report {
+/** Messages for tomorrow. */
+async function delay(): Promise<Report> {
+  const { session } = await start();
+  const peak = new Peak();
+  const type = new Map([['x-delayed-type', 'fanout']]);
+  const late = { name: 'late', type: 'x-delayed-message', durable: true, arguments: type };
+  void session.declareExchange({ ...late, autoDelete: false, internal: false }, false);
+  void session.declareQueue(spec(QUEUE), false);
+  const binding = { source: 'late', destination: QUEUE, toExchange: false, routingKey: '' };
+  void session.bind({ ...binding, arguments: new Map() });
+  const [begun, cpu] = [performance.now(), process.cpuUsage()];
+  const headers = { 'x-delay': String(DELAY_MS) };
+  await publishAll(session, DELAYED, { exchange: 'late', headers });
+  return { ...rates(begun, cpu, DELAYED), ...peak.stop() };
+}
+
+/** Tomorrow. */
+function due(): Promise<Report> {
+  return drained(DELAYED, 2 * DELAY_MS);
+}
+
+function rates(begun: number, before: NodeJS.CpuUsage, count: number): Report {
   const seconds = (performance.now() - begun) / 1000;
   const { user, system } = process.cpuUsage(before);
   return {
     seconds: seconds.toFixed(2),
-    rate: Math.round(MESSAGES / seconds),
-    cpuMicros: ((user + system) / MESSAGES).toFixed(2),
+    rate: Math.round(count / seconds),
+    cpuMicros: ((user + system) / count).toFixed(2),
   };
 }
 
@@ -164,8 +196,13 @@ async function reopen(): Promise<Report> {
   return { readyMs: Math.round(startMs), rssMb, ready, queues, bindings };
 }
 
-async function drain(): Promise<Report> {
-  const { engine, session } = await start();
+function drain(): Promise<Report> {
+  return drained(MESSAGES, 0);
+}
+
+/** Consumes so many messages, as they are `aheadMs` from now. */
+async function drained(count: number, aheadMs: number): Promise<Report> {
+  const { engine, session } = await start(aheadMs);
   const peak = new Peak();
   const [begun, cpu] = [performance.now(), process.cpuUsage()];
   let [next, wrong] = [0, 0];
@@ -181,12 +218,12 @@ async function drain(): Promise<Report> {
     };
     const settle = (): void => {
       for (const delivery of due.splice(0)) delivery.settle(Outcome.ACCEPT);
-      if (next === MESSAGES) resolve();
+      if (next === count) resolve();
     };
     const credits = [new Credit(Number(options.credit))];
     void session.consume(consumeSpec(QUEUE, { credits }), consumer);
   });
-  const report = { ...rates(begun, cpu), ...peak.stop(), outOfOrder: wrong };
+  const report = { ...rates(begun, cpu, count), ...peak.stop(), outOfOrder: wrong };
   await engine.stop();
   const journal = join(options.directory, 'journal');
   const bytes = readdirSync(journal).map((name) => statSync(join(journal, name)).size);
@@ -225,6 +262,8 @@ const STEPS: Readonly<Record<string, () => Promise<Report>>> = {
   reopen,
   close,
   drain,
+  delay,
+  due,
   define,
 };
 
@@ -256,5 +295,6 @@ if (step !== undefined) {
 } else {
   // Killed after filling: the journal is replayed. Closed: the checkpoint has it all.
   if (MESSAGES > 0) await run(['fill', 'reopen', 'close', 'reopen', 'drain', 'reopen']);
+  if (DELAYED > 0) await run(['delay', 'reopen', 'close', 'reopen', 'due']);
   if (Number(options.queues) > 0) await run(['define', 'reopen', 'close', 'reopen']);
 }
