@@ -9,11 +9,11 @@ export const DEFAULT_LIMITS = {
   /** From accept to logged in, in milliseconds. */
   loginTimeoutMs: 10_000,
   /** Largest message body on any protocol, in bytes. */
-  messageBytesMax: 16 * 1024 * 1024,
+  messageBytesMax: 64 * 1024 * 1024,
   /** Output waiting for one receiver: past it deliveries to it pause, in bytes. */
   outputPauseBytes: 1024 * 1024,
   /** Output waiting for one receiver: past it the connection is closed, in bytes. */
-  outputCloseBytes: 64 * 1024 * 1024,
+  outputCloseBytes: 128 * 1024 * 1024,
   /** Messages in memory: past it publishers are held, in bytes. 0: 40 % of the machine's memory. */
   memoryHighBytes: 0,
   /** Messages of one durable queue in memory: past it they stay on the disk, in bytes. */

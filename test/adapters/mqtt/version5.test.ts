@@ -19,7 +19,7 @@ describe('MQTT 5', () => {
       properties: {
         receiveMaximum: 1024,
         retainAvailable: true,
-        maximumPacketSize: 16 * 1024 * 1024 + 256 * 1024,
+        maximumPacketSize: 64 * 1024 * 1024 + 256 * 1024,
         assignedClientIdentifier: expect.stringMatching(/^auto-/),
         topicAliasMaximum: 64,
         wildcardSubscriptionAvailable: true,
