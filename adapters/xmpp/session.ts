@@ -35,6 +35,9 @@ export interface Link {
   end(condition: StreamCondition, reason: string): void;
 }
 
+/** How long a client may take to answer `<r/>`, in milliseconds. */
+const ANSWER_MS = 60_000;
+
 export class ClientSession implements Entity, OutboxOwner {
   readonly jid: Jid;
   readonly account: Account;
@@ -54,7 +57,10 @@ export class ClientSession implements Entity, OutboxOwner {
   /** The client asked how much was handled after so many stanzas, and not all of them are safe yet. */
   #askedAt: number | null = null;
   #holds = 0;
+  /** Until it is resumed. */
   #timer: Timer | null = null;
+  /** Until the client answers `<r/>`. */
+  #answer: Timer | null = null;
   #ended = false;
 
   constructor(host: Host, account: Account, jid: Jid, engine: Session, link: Link) {
@@ -199,6 +205,7 @@ export class ClientSession implements Entity, OutboxOwner {
       return;
     }
     this.#host.counters.acknowledged++;
+    this.#answer?.cancel();
     this.#ask(management);
   }
 
@@ -230,6 +237,7 @@ export class ClientSession implements Entity, OutboxOwner {
   detach(link: Link, inOrder: boolean): void {
     if (this.#link !== link) return;
     this.#link = null;
+    this.#answer?.cancel();
     if (inOrder || !this.resumable) {
       this.end(null, 'closed');
       return;
@@ -245,6 +253,7 @@ export class ClientSession implements Entity, OutboxOwner {
     if (this.#ended) return;
     this.#ended = true;
     this.#timer?.cancel();
+    this.#answer?.cancel();
     const link = this.#link;
     this.#link = null;
     const id = this.#management?.id ?? null;
@@ -276,9 +285,24 @@ export class ClientSession implements Entity, OutboxOwner {
   }
 
   #ask(management: StreamManagement): void {
-    if (this.#link !== null && management.ask()) {
-      this.#link.writeElement(element('r', { xmlns: NS.MANAGEMENT }));
-    }
+    const link = this.#link;
+    if (link === null || !management.ask()) return;
+    link.writeElement(element('r', { xmlns: NS.MANAGEMENT }));
+    this.#expectAnswer(link);
+  }
+
+  #expectAnswer(link: Link): void {
+    this.#answer?.cancel();
+    this.#answer = this.#host.context.clock.after(ANSWER_MS, () => {
+      // While its input is held, an answer may be in there.
+      if (this.#holds > 0) {
+        this.#expectAnswer(link);
+        return;
+      }
+      // Nobody is at the other end: what waits is for the resumption, or the inbox.
+      this.detach(link, false);
+      link.end('connection-timeout', 'no acknowledgement');
+    });
   }
 
   #isOwn(from: string): boolean {

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { LateStore } from '../../support/late-store.ts';
 import { depth } from './bystander.ts';
-import { createXmppWorld, type PipeClient, type XmppWorld } from './pipe-client.ts';
+import { createXmppWorld, HEADER, type PipeClient, type XmppWorld } from './pipe-client.ts';
 
 const INBOX = 'xmpp-inbox-bob@localhost';
 const chat = (id: string): string =>
@@ -60,4 +60,28 @@ it('what waits for a resumption outlives a crash; what was acknowledged does not
   expect(resourceQueues(world)).toEqual([]);
   const again = world.login('bob', 'two');
   expect(ids(again.send('<presence/>'))).toEqual(['m2', 'm3']);
+});
+
+it('a client that does not answer for what it was sent is gone, until it resumes', () => {
+  const world = createXmppWorld();
+  const bob = world.online('bob', 'one');
+  const enabled = bob.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+  const previous = / id="([^"]+)"/.exec(enabled)?.[1];
+  const alice = world.online('alice', 'a');
+  alice.send(chat('m1'));
+  bob.send("<a xmlns='urn:xmpp:sm:3' h='1'/>");
+  world.clock.advance(60_000);
+  expect(bob.transport.ended).toBeNull();
+  alice.send(chat('m2'));
+  world.clock.advance(59_999);
+  expect(bob.transport.ended).toBeNull();
+  bob.take();
+  world.clock.advance(1);
+  expect(bob.take()).toContain('<connection-timeout ');
+  const again = world.connect();
+  again.authenticate('bob', 'secret');
+  again.send(HEADER);
+  const resumed = again.send(`<resume xmlns='urn:xmpp:sm:3' h='1' previd='${previous}'/>`);
+  expect(resumed).toContain('<resumed ');
+  expect(ids(resumed)).toEqual(['m2']);
 });
