@@ -64,7 +64,7 @@ export class Gateway {
       adapters.map(({ protocols }) => protocols[0] ?? ''),
     );
     this.config = config;
-    const { limits } = config;
+    const { limits, vhosts, vhostLimits } = config;
     const log = parts.log ?? createLog(config.logLevel);
     const [clock, random, meter] = [new SystemClock(), new SystemRandom(), new Meter()];
     const authorizer = new PermissionAuthorizer();
@@ -79,7 +79,7 @@ export class Gateway {
     const shared = { clock, random, meter, limits, log, authorizer };
     this.#network = new Network({ clock, log, meter, limits, tls: config.tls });
     const store = openStore(config, { clock, log, formats });
-    const engine = new EmbeddedEngine({ ...shared, store, vhosts: config.vhosts });
+    const engine = new EmbeddedEngine({ ...shared, store, vhosts, vhostLimits });
     const configured = new UserDirectory(config.users, config.loopbackUsers);
     const accounts = new RegisteredUsers(configured, random, () => engine.table('accounts'));
     this.#context = {

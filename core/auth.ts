@@ -21,6 +21,10 @@ export interface Principal {
   readonly tags: readonly string[];
   /** By vhost; none for a vhost: no access to it. */
   readonly permissions: { get(vhost: string): Permission | undefined };
+  /** At a time, all vhosts together; undefined: any number. */
+  readonly connectionsMax?: number | undefined;
+  /** AMQP channels at a time, all its connections together; undefined: any number. */
+  readonly channelsMax?: number | undefined;
 }
 
 export type Credentials =

@@ -35,6 +35,12 @@ export interface TlsConfig {
   readonly login?: CertificateLogin | null | undefined;
 }
 
+/** At a time; undefined: any number. */
+export interface VhostLimits {
+  readonly connectionsMax: number | undefined;
+  readonly queuesMax: number | undefined;
+}
+
 export interface Config {
   readonly dataDir: string;
   readonly store: 'lmdb' | 'memory';
@@ -42,6 +48,8 @@ export interface Config {
   readonly listeners: readonly ListenerConfig[];
   readonly tls: TlsConfig | null;
   readonly vhosts: readonly string[];
+  /** By vhost. */
+  readonly vhostLimits: Readonly<Record<string, VhostLimits>>;
   readonly users: readonly UserSpec[];
   /** Accepted from this machine only. */
   readonly loopbackUsers: readonly string[];
@@ -70,11 +78,17 @@ const user = z
       .optional(),
     tags: z.array(z.string()).default([]),
     permissions: z.record(z.string(), permissionSchema).default({}),
+    max_connections: z.int().min(0).optional(),
+    max_channels: z.int().min(0).optional(),
   })
   .refine(
     (given) => (given.password === undefined) !== (given.password_hash === undefined),
     'expected either password or password_hash',
   );
+const vhostLimits = z.strictObject({
+  max_connections: z.int().min(0).optional(),
+  max_queues: z.int().min(0).optional(),
+});
 const listener = z.strictObject({
   protocol: z.string(),
   host: z.string().min(1).default('127.0.0.1'),
@@ -114,6 +128,7 @@ const file = z.strictObject({
   listeners: z.array(listener).min(1).prefault(DEFAULT_LISTENERS),
   tls: tls.optional(),
   vhosts: z.array(z.string().min(1)).min(1).default(['/']),
+  vhost_limits: z.record(z.string(), vhostLimits).default({}),
   users: z.array(user).optional(),
   loopback_users: z.array(z.string()).default(['guest']),
   limits: z.record(z.string(), z.number().min(0)).default({}),
@@ -172,13 +187,16 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     log_level,
     loopback_users,
     limits,
+    vhost_limits,
     tls: secured,
     ...rest
   } = parseSection(file, common, '');
   const given = rest.users ?? [defaultUser(rest.vhosts)];
-  const users = given.map(({ password_hash, ...kept }) => ({
+  const users = given.map(({ password_hash, max_connections, max_channels, ...kept }) => ({
     ...kept,
     passwordHash: password_hash,
+    connectionsMax: max_connections,
+    channelsMax: max_channels,
   }));
   requireDistinct(rest.vhosts, 'vhosts');
   requireDistinct(
@@ -186,13 +204,19 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     'users',
   );
   requireTls(rest.listeners, secured !== undefined);
-  requireVhosts({ ...rest, users }, sections);
+  requireVhosts({ ...rest, users }, sections, vhost_limits);
   return {
     ...rest,
     users,
     dataDir: data_dir,
     logLevel: log_level,
     loopbackUsers: loopback_users,
+    vhostLimits: Object.fromEntries(
+      Object.entries(vhost_limits).map(([vhost, { max_connections, max_queues }]) => [
+        vhost,
+        { connectionsMax: max_connections, queuesMax: max_queues },
+      ]),
+    ),
     tls: secured === undefined ? null : tlsOf(secured),
     limits: limitsOf(limits),
     sections,
@@ -258,6 +282,7 @@ function requireTls(listeners: readonly ListenerConfig[], configured: boolean): 
 function requireVhosts(
   { vhosts, users, listeners }: Pick<Config, 'vhosts' | 'users' | 'listeners'>,
   sections: Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>,
+  limited: Readonly<Record<string, unknown>>,
 ): void {
   const require = (vhost: unknown, path: string): void => {
     if (typeof vhost !== 'string' || vhosts.includes(vhost)) return;
@@ -266,6 +291,7 @@ function requireVhosts(
       `there is no vhost '${vhost}': expected one of ${vhosts.join(', ')}`,
     );
   };
+  for (const vhost of Object.keys(limited)) require(vhost, `vhost_limits.${vhost}`);
   for (const [index, { permissions }] of users.entries()) {
     for (const vhost of Object.keys(permissions)) {
       require(vhost, `users[${index}].permissions.${vhost}`);

@@ -27,6 +27,9 @@ export interface UserSpec {
    */
   readonly passwordHash?: string | undefined;
   readonly tags: readonly string[];
+  /** See `Principal`. */
+  readonly connectionsMax?: number | undefined;
+  readonly channelsMax?: number | undefined;
   readonly permissions: Readonly<Record<string, PermissionSpec>>;
 }
 
@@ -60,7 +63,9 @@ export class UserDirectory implements Authenticator {
 
   /** Adds a user, or replaces the one of that name. */
   set(user: UserSpec): void {
-    const principal = { name: user.name, tags: user.tags, permissions: permissionsOf(user) };
+    const { name, tags, connectionsMax, channelsMax } = user;
+    const permissions = permissionsOf(user);
+    const principal = { name, tags, permissions, connectionsMax, channelsMax };
     this.#accounts.set(user.name, { principal, secret: secretOf(user), keys: new Map() });
   }
 

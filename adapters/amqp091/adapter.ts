@@ -1,6 +1,7 @@
 /** AMQP 0-9-1 with RabbitMQ's extensions: the adapter object, and its connections while it runs. */
 import type { Timer } from '../../core/clock.ts';
 import type { Peer } from '../../core/engine.ts';
+import { Tally } from '../../core/tally.ts';
 import type { Adapter, Connection, Context, Gate, Transport } from '../adapter.ts';
 import { amqpAddresses } from './address.ts';
 import { AmqpConnection, type ConnectionOwner } from './connection.ts';
@@ -25,6 +26,7 @@ const STOP_TIMEOUT_MS = 3_000;
 class AmqpGate implements Gate, ConnectionOwner {
   readonly context: Context;
   readonly options: AmqpOptions;
+  readonly channels = new Tally();
   readonly #connections = new Set<AmqpConnection>();
   #timer: Timer | null = null;
   #emptied: (() => void) | null = null;

@@ -13,6 +13,7 @@ import type { Peer, Session } from '../../core/engine.ts';
 import { isLostConnection, reasonOf } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
+import type { Tally } from '../../core/tally.ts';
 import type { Connection, Context, Transport } from '../adapter.ts';
 import type { Output } from '../output.ts';
 import { Channel, type ChannelHost, unknownMethod } from './channel.ts';
@@ -37,6 +38,8 @@ const CLOSE_TIMEOUT_MS = 10_000;
 export interface ConnectionOwner {
   readonly context: Context;
   readonly options: AmqpOptions;
+  /** Channels that are open, by user. */
+  readonly channels: Tally;
   gone(connection: AmqpConnection): void;
 }
 
@@ -213,6 +216,7 @@ export class AmqpConnection
   channelClosed(channel: Channel): void {
     if (this.#recent === channel) this.#recent = null;
     this.#channels.delete(channel.number);
+    this.#owner.channels.remove(channel.link.session.principal.name);
   }
 
   regulate(): void {
@@ -302,12 +306,23 @@ export class AmqpConnection
       if (type !== FrameType.METHOD) throw methodExpected();
       throw new AmqpError(Reply.CHANNEL_ERROR, "expected 'channel.open'");
     }
+    this.#openChannel(number);
+  }
+
+  #openChannel(number: number): void {
     const count = this.#channels.size;
     if (count >= this.#channelsMax) {
       const reason = `number of channels opened (${count}) has reached the negotiated channel_max (${this.#channelsMax})`;
       this.#fail(new AmqpError(Reply.NOT_ALLOWED, reason), 0);
       return;
     }
+    const { name: user, channelsMax } = this.link.session.principal;
+    if (channelsMax !== undefined && this.#owner.channels.count(user) >= channelsMax) {
+      const reason = `number of channels opened for user '${user}' has reached the maximum allowed user limit of (${channelsMax})`;
+      this.#fail(new AmqpError(Reply.NOT_ALLOWED, reason), 0);
+      return;
+    }
+    this.#owner.channels.add(user);
     const opened = new Channel(number, this, this.#reader);
     this.#channels.set(number, opened);
     this.#recent = opened;
@@ -378,7 +393,10 @@ export class AmqpConnection
     const link = this.#link;
     if (link === null) return;
     link.close();
-    for (const channel of this.#channels.values()) channel.abandon();
+    for (const channel of this.#channels.values()) {
+      channel.abandon();
+      this.#owner.channels.remove(link.session.principal.name);
+    }
     this.#channels.clear();
     this.#link = null;
     closeSession(link.session);

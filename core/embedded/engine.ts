@@ -1,8 +1,9 @@
 /**
  * The engine in this process: exchanges, queues and bindings in memory, what is durable in a store.
  */
-import type { Authorizer, Principal } from '../auth.ts';
+import { type Authorizer, type Principal, SYSTEM } from '../auth.ts';
 import type { Clock } from '../clock.ts';
+import type { VhostLimits } from '../config.ts';
 import type {
   Admin,
   Capabilities,
@@ -20,6 +21,7 @@ import type { Meter } from '../meter.ts';
 import type { Random } from '../random.ts';
 import { Registry } from '../registry.ts';
 import type { Store } from '../store.ts';
+import { Tally } from '../tally.ts';
 import { consistentHash } from './exchanges/consistent-hash.ts';
 import { deduplication } from './exchanges/deduplication.ts';
 import { delayedMessage } from './exchanges/delayed-message.ts';
@@ -43,6 +45,7 @@ import { VirtualHost } from './vhost.ts';
 
 export interface EmbeddedOptions {
   readonly vhosts: readonly string[];
+  readonly vhostLimits?: Readonly<Record<string, VhostLimits>>;
   readonly store: Store;
   readonly authorizer: Authorizer;
   readonly clock: Clock;
@@ -81,6 +84,9 @@ export class EmbeddedEngine implements Engine {
   readonly #queueTypes = new Registry<QueueType>('queue type', [classic, quorum, session, stream]);
   readonly #vhosts = new Map<string, VirtualHost>();
   readonly #sessions = new Set<EmbeddedSession>();
+  /** Connections by vhost, and by user; the broker's own do not count. */
+  readonly #byVhost = new Tally();
+  readonly #byUser = new Tally();
   readonly #sessionContext: SessionContext;
 
   constructor(options: EmbeddedOptions) {
@@ -101,7 +107,7 @@ export class EmbeddedEngine implements Engine {
     this.#sessionContext = {
       ...options,
       memory: this.#memory,
-      ended: (closed) => this.#sessions.delete(closed),
+      ended: (closed) => this.#ended(closed),
     };
     store.onTrouble((error) => this.#memory.block(error !== null));
     this.capabilities = {
@@ -113,10 +119,11 @@ export class EmbeddedEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    const { vhosts, meter, ...context } = this.#options;
+    const { vhosts, vhostLimits, meter, ...context } = this.#options;
     for (const name of vhosts) {
       const vhost = new VirtualHost(name, {
         ...context,
+        queuesMax: vhostLimits?.[name]?.queuesMax ?? Number.POSITIVE_INFINITY,
         counters: meter.core,
         memory: this.#memory,
         exchangeTypes: this.#exchangeTypes,
@@ -139,9 +146,32 @@ export class EmbeddedEngine implements Engine {
       const reason = `access to vhost '${name}' refused for user '${principal.name}'`;
       throw new BrokerError('access-refused', reason);
     }
+    if (principal !== SYSTEM) this.#admit(name, principal);
     const session = new EmbeddedSession(vhost, principal, this.#sessionContext);
     this.#sessions.add(session);
     return session;
+  }
+
+  /** Throws `not-allowed` in RabbitMQ's words where the vhost or the user is at its limit. */
+  #admit(vhost: string, { name: user, connectionsMax }: Principal): void {
+    const most = this.#options.vhostLimits?.[vhost]?.connectionsMax;
+    if (most !== undefined && this.#byVhost.count(vhost) >= most) {
+      const reason = `access to vhost '${vhost}' refused for user '${user}': connection limit (${most}) is reached`;
+      throw new BrokerError('not-allowed', reason);
+    }
+    if (connectionsMax !== undefined && this.#byUser.count(user) >= connectionsMax) {
+      const reason = `connection refused for user '${user}': user connection limit (${connectionsMax}) is reached`;
+      throw new BrokerError('not-allowed', reason);
+    }
+    this.#byVhost.add(vhost);
+    this.#byUser.add(user);
+  }
+
+  #ended(session: EmbeddedSession): void {
+    this.#sessions.delete(session);
+    if (session.principal === SYSTEM) return;
+    this.#byVhost.remove(session.vhost);
+    this.#byUser.remove(session.principal.name);
   }
 
   table(name: string): Table {

@@ -46,6 +46,8 @@ export interface VirtualHostContext {
   readonly store: Store;
   readonly exchangeTypes: Registry<ExchangeType>;
   readonly queueTypes: Registry<QueueType>;
+  /** Queues that there may be; infinity: any number. */
+  readonly queuesMax: number;
 }
 
 export class VirtualHost {
@@ -126,6 +128,7 @@ export class VirtualHost {
       return { name: queue.spec.name, messages: queue.ready, consumers: queue.consumers };
     }
     this.#checkName('queue', spec.name, trusted);
+    if (!trusted || spec.name.startsWith('amq.gen-')) this.#checkRoom(spec.name);
     return this.#addQueue(spec, owner);
   }
 
@@ -259,6 +262,13 @@ export class VirtualHost {
       owner.exclusive.add(queue);
     }
     return { name: spec.name, messages: queue.ready, consumers: queue.consumers };
+  }
+
+  #checkRoom(queue: string): void {
+    const { queuesMax } = this.#context;
+    if (this.topology.queues.size < queuesMax) return;
+    const reason = `queue limit in vhost '${this.name}' (${queuesMax}) is reached`;
+    throw new BrokerError('precondition-failed', `cannot declare queue '${queue}': ${reason}`);
   }
 
   #checkArguments(spec: QueueSpec): void {

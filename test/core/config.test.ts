@@ -34,6 +34,15 @@ function mistake(raw: ConfigFile): string {
 const ALL = { configure: '.*', write: '.*', read: '.*' };
 
 describe('the configuration', () => {
+  it('has limits of vhosts and users, where they are said', () => {
+    const { vhostLimits, users } = parseConfig({
+      vhost_limits: { '/': { max_connections: 5 } },
+      users: [{ name: 'a', password: 'x', max_connections: 2, max_channels: 3 }],
+    });
+    expect(vhostLimits).toEqual({ '/': { connectionsMax: 5, queuesMax: undefined } });
+    expect(users[0]).toMatchObject({ connectionsMax: 2, channelsMax: 3 });
+  });
+
   it('of the example file is the default', () => {
     const example = new URL('../../config.example.yaml', import.meta.url).pathname;
     const { sections, ...rest } = parseConfig(readConfigFile(example, {}));
@@ -55,6 +64,10 @@ describe('the configuration', () => {
     [{ log_level: 'loud' }, 'log_level'],
     [{ data_dir: '' }, 'data_dir'],
     [{ vhosts: [] }, 'vhosts'],
+    [{ vhost_limits: { b: { max_queues: 1 } } }, 'vhost_limits.b'],
+    [{ vhost_limits: { '/': { max_queues: -1 } } }, 'vhost_limits./.max_queues'],
+    [{ users: [{ name: 'a', password: 'x', max_channels: 1.5 }] }, 'users[0].max_channels'],
+    [{ tls: { cert: 'c', key: 'k', login_from: 'common_name' } }, 'tls'],
     [{ mqtt: { vhost: 'nowhere' } }, 'mqtt.vhost'],
     [{ vhosts: ['a'] }, 'mqtt.vhost'],
     [{ users: [{ name: 'a', password: 'x', permissions: { b: ALL } }] }, 'users[0].permissions.b'],

@@ -1,5 +1,6 @@
 import type { Context, Dial } from '../../adapters/adapter.ts';
 import { PermissionAuthorizer, type Principal } from '../../core/auth.ts';
+import type { VhostLimits } from '../../core/config.ts';
 import { EmbeddedEngine } from '../../core/embedded/engine.ts';
 import type { Peer } from '../../core/engine.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../core/limits.ts';
@@ -25,6 +26,7 @@ const USERS: readonly UserSpec[] = [
   },
   { name: 'alice', password: 'secret', tags: [], permissions: { '/': ALL } },
   { name: 'bob', password: 'secret', tags: [], permissions: { '/': ALL } },
+  { name: 'sparing', password: 'secret', tags: [], permissions: { '/': ALL }, channelsMax: 2 },
   {
     name: 'limited',
     password: 'secret',
@@ -59,6 +61,7 @@ export interface WorldOptions {
   readonly seed?: number;
   readonly store?: Store;
   readonly limits?: Partial<Limits>;
+  readonly vhostLimits?: Readonly<Record<string, VhostLimits>>;
   readonly clock?: ManualClock;
   /** Other servers; without, there are none. */
   readonly dial?: Dial;
@@ -71,10 +74,11 @@ export function createWorld(options: WorldOptions = {}): World {
   const meter = new Meter();
   const limits: Limits = { ...DEFAULT_LIMITS, memoryHighBytes: 1e9, ...options.limits };
   const authorizer = new PermissionAuthorizer();
+  const { vhostLimits = {} } = options;
   const log = SILENT_LOG;
   const store = options.store ?? new MemoryStore();
   const shared = { clock, random, meter, limits, authorizer, log };
-  const engine = new EmbeddedEngine({ ...shared, store, vhosts: ['/', 'other'] });
+  const engine = new EmbeddedEngine({ ...shared, store, vhosts: ['/', 'other'], vhostLimits });
   void engine.start();
   const configured = new UserDirectory(USERS, ['guest']);
   const authenticator = new RegisteredUsers(configured, random, () => engine.table('accounts'));

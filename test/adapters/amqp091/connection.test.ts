@@ -161,6 +161,19 @@ test('as many channels as agreed, and no more', () => {
   ]);
 });
 
+test('a user may have so many channels on all its connections, and again when they closed', () => {
+  const stage = new Stage();
+  const [one, other] = [stage.ready('sparing', 'secret'), stage.ready('sparing', 'secret')];
+  expect(other.ask(openChannel(2))).toEqual([
+    "0 connection.close 530 NOT_ALLOWED - number of channels opened for user 'sparing' has reached the maximum allowed user limit of (2) (0, 0)",
+  ]);
+  expect(one.ask(openChannel(2))).toEqual(['2 channel.open-ok']);
+  one.ask(method(1, Method.CHANNEL_CLOSE, short(200), text(''), short(0), short(0)));
+  one.connection.closed(null);
+  stage.ready('sparing', 'secret');
+  expect(stage.ready('sparing', 'secret').ask(openChannel(2))[0]).toContain('530 NOT_ALLOWED');
+});
+
 test('heartbeats leave twice an interval, and two silent intervals are the end', () => {
   const stage = new Stage();
   const client = stage.ready('guest', 'guest', tuneOk(0, 0, 10));
