@@ -9,11 +9,9 @@
 import type { Principal } from '../../core/auth.ts';
 import {
   type Consumer,
-  type ConsumeSpec,
-  Credit,
+  type Credit,
   type Delivery,
   type Session as EngineSession,
-  type Subscription as EngineSubscription,
   type Eventually,
   NO_ARGUMENTS,
   Outcome,
@@ -21,16 +19,12 @@ import {
 import { BrokerError, reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import { LazySet } from '../../core/lazy-set.ts';
-import {
-  type HeaderTable,
-  type HeaderValue,
-  type Message,
-  STREAM_GROUP_ARGUMENT,
-} from '../../core/message.ts';
+import { type HeaderTable, type Message, STREAM_GROUP_ARGUMENT } from '../../core/message.ts';
 import { chain } from './chain.ts';
 import { publishedQos } from './format.ts';
 import { isPublishedBy } from './native.ts';
 import { Hold, Outbox, type PacketStore } from './outbox.ts';
+import { OwnQueue, type QueueHolder } from './own-queue.ts';
 import type { Qos } from './packet.ts';
 import {
   InvalidFilter,
@@ -41,25 +35,18 @@ import {
   type Wish,
 } from './session-context.ts';
 import {
-  bindingOf,
   optionsOf,
   optionsOfBindings,
   PLAIN_OPTIONS,
   type SubscriptionOptions,
   sameOptions,
 } from './subscription.ts';
-import {
-  isTooDeep,
-  type PatternTarget,
-  parseFilter,
-  type QueueTarget,
-  sessionQueueName,
-} from './topic.ts';
+import { isTooDeep, type PatternTarget, parseFilter, type QueueTarget } from './topic.ts';
 
 /** Of sessions that have none: nothing is ever added to it. */
 const NO_SUBSCRIPTIONS = new Map<string, Subscription>();
 
-export class MqttSession {
+export class MqttSession implements QueueHolder {
   readonly identity: SessionIdentity;
   readonly outbox: Outbox;
   readonly #context: SessionContext;
@@ -71,12 +58,10 @@ export class MqttSession {
   #expirySeconds = 0;
   #tag: Buffer | null;
   #engine: EngineSession | null = null;
-  #own: EngineSubscription | null = null;
+  #own: OwnQueue | null = null;
   #link: SessionLink | null = null;
   /** Its client's socket is full. */
   #slow = false;
-  /** Of its own queue: closed, but for one, while the socket is full. */
-  #flow: Credit | null = null;
   #waitingBytes = 0;
   #noLocals = 0;
 
@@ -99,8 +84,20 @@ export class MqttSession {
     return this.#subscriptions;
   }
 
-  get #queue(): string {
-    return sessionQueueName(this.identity.clientId);
+  get clientId(): string {
+    return this.identity.clientId;
+  }
+
+  get durable(): boolean {
+    return this.#packets.kept;
+  }
+
+  get messagesMax(): number {
+    return this.#context.messagesMax;
+  }
+
+  get credit(): Credit {
+    return this.outbox.credit;
   }
 
   get link(): SessionLink | null {
@@ -156,7 +153,7 @@ export class MqttSession {
     this.#link = link;
     this.#slow = false;
     this.#waitingBytes = 0;
-    if (this.#flow !== null) this.#flow.limit = 0;
+    this.#own?.slow(false);
     this.outbox.attach(link, link.receiveMaximum);
     const own = [...this.subscriptions.values()].some(({ target }) => isOwn(target));
     let ready: Eventually<void> = own ? this.#ensureQueue() : undefined;
@@ -182,7 +179,7 @@ export class MqttSession {
   end(): Eventually<void> {
     this.#link = null;
     for (const { consumer } of this.subscriptions.values()) void consumer?.cancel();
-    void this.#own?.cancel();
+    this.#own?.cancel();
     this.outbox.end();
     for (const packetId of [...this.#incoming]) this.release(packetId);
     const engine = this.#engine;
@@ -192,7 +189,7 @@ export class MqttSession {
       const queue = target.sharedQueue;
       return chain(ready, () => this.#context.shares.leave(engine, queue, this));
     }, undefined);
-    const deleted = chain(left, () => engine.deleteQueue(this.#queue, false, false));
+    const deleted = chain(left, () => this.#own?.delete());
     return chain(deleted, () => engine.close());
   }
 
@@ -215,7 +212,7 @@ export class MqttSession {
   #slowDown(bytes: number): void {
     if (!this.#slow) {
       this.#slow = true;
-      if (this.#flow !== null) this.#flow.limit = 1;
+      this.#own?.slow(true);
       for (const { consumer } of this.subscriptions.values()) consumer?.pause();
     }
     this.#waitingBytes += bytes;
@@ -225,7 +222,7 @@ export class MqttSession {
     if (!this.#slow) return;
     this.#slow = false;
     this.#waitingBytes = 0;
-    if (this.#flow !== null) this.#flow.limit = 0;
+    this.#own?.slow(false);
     for (const { consumer } of this.subscriptions.values()) consumer?.resume();
   }
 
@@ -264,9 +261,8 @@ export class MqttSession {
       if (target.sharedQueue !== null) {
         return this.#context.shares.join(engine, target.sharedQueue, target, this);
       }
-      return chain(this.#declareQueue(engine, false), () =>
-        engine.bind(bindingOf(target, this.#queue, options)),
-      );
+      this.#own ??= new OwnQueue(this, engine);
+      return this.#own.declare([subscription]);
     });
   }
 
@@ -326,12 +322,10 @@ export class MqttSession {
         }),
       );
     }
-    const binding = bindingOf(target, this.#queue, options);
     return chain(this.#ensureQueue(), () => {
-      if (this.#engine === null) return;
       const same = before !== undefined && sameOptions(before.options, options);
-      return chain(this.#engine.bind(binding), () =>
-        before === undefined || same ? undefined : this.#unbind(before),
+      return chain(this.#own?.bind(subscription), () =>
+        before === undefined || same ? undefined : this.#own?.unbind(before),
       );
     });
   }
@@ -353,17 +347,12 @@ export class MqttSession {
   #dismantle(subscription: Subscription): Eventually<void> {
     const { target, consumer } = subscription;
     const engine = this.#engine;
-    if (target.kind === 'pattern' && target.sharedQueue === null) return this.#unbind(subscription);
+    if (isOwn(target)) return this.#own?.unbind(subscription);
     subscription.consumer = null;
     return chain(consumer?.cancel(), () => {
       if (target.kind === 'queue' || target.sharedQueue === null || engine === null) return;
       return this.#context.shares.leave(engine, target.sharedQueue, this);
     });
-  }
-
-  #unbind({ target, options }: Subscription): Eventually<void> {
-    if (target.kind === 'queue') return;
-    return this.#engine?.unbind(bindingOf(target, this.#queue, options));
   }
 
   /**
@@ -409,7 +398,10 @@ export class MqttSession {
         subscription.consumer = null;
       },
     };
-    const spec = this.#consumeSpec(queue, [], argumentsOf(subscription));
+    const spec = {
+      ...{ queue, tag: this.identity.clientId, acknowledge: true, exclusive: false },
+      ...{ priority: 0, credits: [this.credit], arguments: argumentsOf(subscription) },
+    };
     return chain(engine.consume(spec, consumer), (consuming) => {
       // The client may have left while the engine was asked.
       if (this.#link !== link) return consuming.cancel();
@@ -443,64 +435,25 @@ export class MqttSession {
 
   /** The session's own queue, declared and consumed. */
   #ensureQueue(): Eventually<void> {
-    if (this.#own !== null) return;
+    if (this.#own?.consumed) return;
     return chain(this.#open(), (engine) => {
+      const own = this.#own ?? new OwnQueue(this, engine);
+      this.#own = own;
       // What a session of the same name left behind is not this one's.
-      const fresh = this.#restored ? 0 : engine.deleteQueue(this.#queue, false, false);
-      return chain(fresh, () =>
-        chain(this.#declareQueue(engine, true), () => {
-          const consumer: Consumer = {
-            deliver: (delivery) => this.#deliverOwn(delivery),
-            cancelled: (reason) => {
-              this.#own = null;
-              this.#link?.broken(reason);
-            },
-          };
-          this.#flow ??= new Credit(0);
-          return chain(
-            engine.consume(this.#consumeSpec(this.#queue, [this.#flow]), consumer),
-            (consuming) => {
-              this.#own = consuming;
-              if (this.#link === null) consuming.pause();
-            },
-          );
-        }),
+      const fresh = this.#restored ? undefined : own.delete();
+      // Should an operator have deleted it meanwhile, it is bound again.
+      const declared = chain(fresh, () => own.declare(this.subscriptions.values()));
+      return chain(
+        chain(declared, () => own.consume()),
+        () => {
+          if (this.#link === null) own.pause();
+        },
       );
     });
   }
 
-  /** With `bound`: and what it is subscribed to, should an operator have deleted it meanwhile. */
-  #declareQueue(engine: EngineSession, bound: boolean): Eventually<void> {
-    const table = new Map<string, HeaderValue>([
-      ['x-queue-type', 'session'],
-      ['x-max-length', this.#context.messagesMax],
-    ]);
-    const spec = { name: this.#queue, exclusive: false, autoDelete: false, arguments: table };
-    const declared = engine.declareQueue({ ...spec, durable: this.#packets.kept }, false);
-    const subscriptions = bound ? [...this.subscriptions.values()] : [];
-    return subscriptions.reduce<Eventually<void>>(
-      (ready, { target, options }) => {
-        if (target.kind === 'queue' || target.sharedQueue !== null) return ready;
-        return chain(ready, () => engine.bind(bindingOf(target, this.#queue, options)));
-      },
-      chain(declared, () => {}),
-    );
-  }
-
-  #consumeSpec(
-    queue: string,
-    more: readonly Credit[] = [],
-    table: HeaderTable = NO_ARGUMENTS,
-  ): ConsumeSpec {
-    return {
-      queue,
-      tag: this.identity.clientId,
-      acknowledge: true,
-      exclusive: false,
-      priority: 0,
-      credits: [this.outbox.credit, ...more],
-      arguments: table,
-    };
+  lost(reason: BrokerError): void {
+    this.#link?.broken(reason);
   }
 
   #qosOf(message: Message, granted: Qos): Qos {
@@ -512,7 +465,7 @@ export class MqttSession {
    * A delivery of the session's own queue, for all the subscriptions that it matched
    * [MQTT-3.3.4-2].
    */
-  #deliverOwn(delivery: Delivery): void {
+  deliver(delivery: Delivery): void {
     const { message, bindings } = delivery;
     const first = bindings?.[0];
     let options: SubscriptionOptions | null = PLAIN_OPTIONS;
