@@ -36,7 +36,10 @@ export function archiveAnswer(
         );
   if (page === null || found === null) return errorReply(iq, 'item-not-found');
   const { queryid } = payload.attrs;
-  for (const id of page.ids) send(archives, owner, sender, iq, id, queryid);
+  // XEP-0313 4.3.3: the same page, its newest first.
+  const flipped = childOf(payload, 'flip-page', NS.ARCHIVE) !== undefined;
+  const order = flipped ? [...page.ids].reverse() : page.ids;
+  for (const id of order) send(archives, owner, sender, iq, id, queryid);
   const set = pageElement(page, found.length);
   const attributes = { xmlns: NS.ARCHIVE, ...(page.complete ? { complete: 'true' } : {}) };
   return resultReply(iq, element('fin', attributes, set));

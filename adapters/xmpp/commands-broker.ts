@@ -1,11 +1,9 @@
-/**
- * The broker by ad-hoc command: queues, exchanges and bindings as far as the user may read them,
- * and what an administrator wants to know of the whole.
- */
+/** The broker by ad-hoc command: queues, exchanges and bindings as far as the user may read them. */
 import type { Command, CommandResult, Values } from './commands.ts';
 import { type Field, form, table } from './form.ts';
 import type { Host } from './host.ts';
 import type { ClientSession } from './session.ts';
+import { stampOf } from './wire.ts';
 
 const NODE = 'urn:rosettamq:commands';
 /** Rows that one table shows. */
@@ -30,7 +28,10 @@ export const BROKER_COMMANDS: readonly Command[] = [
   command('list-exchanges', 'List exchanges', listExchanges, [PATTERN]),
   command('list-bindings', 'List bindings', listBindings, [PATTERN]),
   command('purge-queue', 'Purge a queue', purgeQueue, [QUEUE]),
-  { ...command('statistics', 'Statistics', statistics, null), administrators: true },
+  {
+    ...command('ping', 'Ask for a sign of life', pong, null),
+    node: 'ping',
+  },
 ];
 
 function command(
@@ -99,20 +100,15 @@ function purgeQueue(
   return purged instanceof Promise ? purged.then(told) : told(purged);
 }
 
-function statistics(host: Host): CommandResult {
-  const totals = Object.entries(host.context.engine.admin.totals());
-  const sessions = [...host.accounts.all()].reduce((sum, each) => sum + each.sessions.size, 0);
-  const seconds = Math.floor((host.context.clock.now() - host.startedAt) / 1000);
-  const numbers = [...totals, ['xmpp_sessions', sessions], ['uptime_seconds', seconds]] as const;
-  const fields = numbers.map(
-    ([name, value]): Field => ({
-      name: String(name),
-      type: 'text-single',
-      label: '',
-      value: String(value),
-    }),
-  );
-  return { form: form('result', `${NODE}#statistics`, fields) };
+/** As other servers have it, for everybody. */
+function pong(host: Host): CommandResult {
+  const timestamp: Field = {
+    name: 'timestamp',
+    type: 'text-single',
+    label: '',
+    value: stampOf(host.context.clock),
+  };
+  return { note: { type: 'info', text: 'Pong' }, form: form('result', 'ping', [timestamp]) };
 }
 
 function isShown(host: Host, session: ClientSession, values: Values, name: string): boolean {

@@ -1,5 +1,6 @@
 /**
- * Ad-hoc commands at the host (XEP-0050): one form at most, then the answer.
+ * Ad-hoc commands at the host, and at each account for itself (XEP-0050): one form at most, then
+ * the answer.
  *
  *     execute ──no form needed──────────────────────► completed
  *        └──► executing, form ──complete, next──────► completed
@@ -26,6 +27,8 @@ export interface CommandResult {
   readonly note?: { readonly type: 'info' | 'warn' | 'error'; readonly text: string };
   /** What came of it, as a form of type `result`. */
   readonly form?: Element;
+  /** What no form can hold. */
+  readonly more?: Element;
 }
 
 export interface Command {
@@ -58,7 +61,7 @@ export class Commands {
   /** disco#items of the node that lists commands (XEP-0050 2.2). */
   items(sender: Entity, iq: Element): Element {
     const found = [...this.#commands.values()].filter((command) => isFor(command, sender));
-    const jid = this.#host.domains.host;
+    const jid = iq.attrs.to ?? this.#host.domains.host;
     const items = found.map(({ node, name }) => element('item', { jid, node, name }));
     return itemsResult(iq, NS.COMMANDS, items);
   }
@@ -140,10 +143,10 @@ export class Commands {
     let done: Element = errorReply(iq, 'internal-server-error');
     const pending = after(
       () => command.run(this.#host, session, values),
-      ({ note, form }) => {
+      ({ note, form, more }) => {
         this.#open.delete(id);
         const said = note === undefined ? null : element('note', { type: note.type }, note.text);
-        done = answer(iq, command.node, id, 'completed', said, form ?? null);
+        done = answer(iq, command.node, id, 'completed', said, form ?? null, more ?? null);
       },
       (error) => {
         done = errorReply(iq, conditionOf(error), { text: reasonOf(error) });

@@ -39,6 +39,8 @@ export const OWN_PEER: Peer = {
 
 export class Host {
   readonly context: Context;
+  /** Of what the adapter asks for in its own name. */
+  readonly peer: Peer = OWN_PEER;
   readonly options: XmppOptions;
   readonly domains: Domains;
   readonly limits: Limits;

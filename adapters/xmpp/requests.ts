@@ -64,7 +64,9 @@ export class Requests {
     }
     if (sender instanceof ClientSession && sender.account.jid.bare === to.bare) {
       if (is(payload, 'query', NS.REGISTER)) this.#register(sender, iq, payload);
-      else reply(sender, this.#answerOwn(sender, iq, payload));
+      else if (is(payload, 'command', NS.COMMANDS)) {
+        this.#later(sender, iq, () => this.#host.commands.request(sender, iq, payload));
+      } else reply(sender, this.#answerOwn(sender, iq, payload));
       return;
     }
     sender.hold();
@@ -116,7 +118,8 @@ export class Requests {
       case NS.PING:
         return resultReply(iq);
       case NS.DISCO_INFO:
-        return get ? this.#hostInfo(sender, iq, payload) : notAllowed(iq);
+        if (!get) return notAllowed(iq);
+        return this.#commandInfo(sender, iq, payload) ?? hostInfo(this.#host, iq, payload);
       case NS.DISCO_ITEMS:
         if (payload.attrs.node === NS.COMMANDS) return this.#host.commands.items(sender, iq);
         return get ? discoItems(this.#host, iq, payload) : notAllowed(iq);
@@ -156,10 +159,9 @@ export class Requests {
     }
   }
 
-  #hostInfo(sender: Entity, iq: Element, query: Element): Element {
-    const { node } = query.attrs;
-    const command = node === undefined ? null : this.#host.commands.info(sender, iq, node);
-    return command ?? hostInfo(this.#host, iq, query);
+  /** Null where no command, nor their list, is asked about. */
+  #commandInfo(sender: Entity, iq: Element, { attrs }: Element): Element | null {
+    return attrs.node === undefined ? null : this.#host.commands.info(sender, iq, attrs.node);
   }
 
   #answerOwn(session: ClientSession, iq: Element, payload: Element): Element {
@@ -190,8 +192,9 @@ export class Requests {
       case NS.LAST:
         return resultReply(iq, lastActivity(0));
       case NS.DISCO_INFO:
-        return accountInfo(iq, payload);
+        return this.#commandInfo(session, iq, payload) ?? accountInfo(iq, payload);
       case NS.DISCO_ITEMS:
+        if (payload.attrs.node === NS.COMMANDS) return this.#host.commands.items(session, iq);
         return this.#personalItems(session, iq, session.account.jid);
       default:
         return unavailable(iq);
@@ -206,8 +209,9 @@ export class Requests {
       case NS.VCARD: {
         if (!get) return errorReply(iq, 'forbidden');
         const card = this.#host.cards.get(to.bare);
+        // The same as where nobody is: who asks cannot find out names (XEP-0054 3.3).
         return card === null
-          ? errorReply(iq, 'item-not-found')
+          ? unavailable(iq)
           : resultReply(iq, parseElement(card.toString('utf8'), NO_PREFIXES));
       }
       case NS.DISCO_INFO:

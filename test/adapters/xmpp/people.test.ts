@@ -272,7 +272,7 @@ describe('requests about people', () => {
     alice.send("<iq type='set' id='v'><vCard xmlns='vcard-temp'><FN>Alice</FN></vCard></iq>");
     expect(get(bob, 'alice@localhost', "<vCard xmlns='vcard-temp'/>")).toContain('<FN>Alice</FN>');
     expect(get(alice, 'bob@localhost', "<vCard xmlns='vcard-temp'/>")).toContain(
-      '<item-not-found ',
+      '<service-unavailable ',
     );
     expect(
       alice.send("<iq type='set' id='v' to='bob@localhost'><vCard xmlns='vcard-temp'/></iq>"),

@@ -47,7 +47,7 @@ describe.skipIf(!slixmpp)("slixmpp's plug-ins", () => {
         step: 'command',
         opened: 'executing',
         done: 'completed',
-        notes: [['info', 'dora@localhost: done']],
+        notes: [['info', 'Operation finished successfully']],
       },
       { step: 'password', jid: 'dora@localhost' },
       { step: 'gone' },

@@ -168,7 +168,7 @@ alice/one: <iq type='get' id='v1'><vCard xmlns='vcard-temp'/></iq>
 alice/one: <iq type='set' id='v2'><vCard xmlns='vcard-temp'><FN>Alice</FN></vCard></iq>
 alice/one [Prosody adds a name to the card]: <iq type='get' id='v3'><vCard xmlns='vcard-temp'/></iq>
 bob/two [Prosody adds a name to the card]: <iq type='get' id='v4' to='alice@localhost'><vCard xmlns='vcard-temp'/></iq>
-bob/two [item-not-found (XEP-0054 3.1)]: <iq type='get' id='v5' to='carol@localhost'><vCard xmlns='vcard-temp'/></iq>
+bob/two [as where nobody is (XEP-0054 3.3)]: <iq type='get' id='v5' to='carol@localhost'><vCard xmlns='vcard-temp'/></iq>
 bob/two [forbidden (XEP-0054 3.2)]: <iq type='set' id='v6' to='alice@localhost'><vCard xmlns='vcard-temp'/></iq>
 alice/one: <iq type='get' id='s1'><query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query></iq>
 alice/one [the end of the presence is told (RFC 6121 3.3.3)]: <iq type='set' id='s2'><query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'><conference jid='room@rooms.localhost' name='R'/></storage></query></iq>
