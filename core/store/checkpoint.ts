@@ -3,6 +3,7 @@
  * queue its index. A restart reads it and replays the journal from that place on.
  */
 import { open, type RootDatabase } from 'lmdb';
+import { breakSeal, brokenSeal, seal } from './checkpoint-seal.ts';
 import { FORMAT_VERSION } from './records.ts';
 import { StoreDamage } from './replay.ts';
 
@@ -19,11 +20,19 @@ export interface Place {
 
 const META: Key = ['meta'];
 
+interface Meta extends Place {
+  readonly version: number;
+}
+
 export class CheckpointFile {
+  readonly #path: string;
   readonly #database: RootDatabase<Buffer, (string | number)[]>;
 
-  /** Throws StoreDamage where it is of a newer version, or not a store. */
+  /** Throws StoreDamage where it is damaged, of a newer version, or not a store. */
   constructor(path: string) {
+    this.#path = path;
+    const broken = brokenSeal(path);
+    if (broken !== null) throw new StoreDamage(broken);
     try {
       this.#database = open({ path, encoding: 'binary', noSubdir: true, compression: false });
     } catch (error) {
@@ -53,6 +62,7 @@ export class CheckpointFile {
   /** Changes and place as one; resolved when they are on the disk. */
   async write(changes: Changes, place: Place): Promise<void> {
     const database = this.#database;
+    await breakSeal(this.#path);
     await database.transaction(() => {
       for (const [key, value] of changes) {
         if (value === null) void database.remove([...key]);
@@ -62,13 +72,14 @@ export class CheckpointFile {
       void database.put([...META], Buffer.from(JSON.stringify(meta)));
     });
     await database.flushed;
+    await seal(this.#path);
   }
 
   async close(): Promise<void> {
     await this.#database.close();
   }
 
-  #meta(): { version: number; segment: number; offset: number } | null {
+  #meta(): Meta | null {
     const bytes = this.#database.get([...META]);
     return bytes === undefined ? null : JSON.parse(bytes.toString());
   }

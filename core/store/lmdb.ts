@@ -62,6 +62,9 @@ interface OpenSegment {
   readonly seed: number;
 }
 
+/** Behind whatever is wrong with what is stored. */
+const REMEDY = 'Nothing was changed: restore a backup, or choose another directory';
+
 export class LmdbStore implements Store {
   readonly name = 'lmdb';
   readonly durable = true;
@@ -107,8 +110,8 @@ export class LmdbStore implements Store {
       this.#watchFree();
     } catch (error) {
       this.#lock.release();
-      if (!(error instanceof StoreDamage)) throw error;
-      throw new ConfigError('data_dir', `${error.message} (in ${options.directory})`);
+      if (error instanceof ConfigError) throw error;
+      throw new ConfigError('data_dir', unusable(error, options.directory));
     }
   }
 
@@ -191,7 +194,7 @@ export class LmdbStore implements Store {
   #recover(): void {
     const { log, directory } = this.#options;
     const segments = this.#disk.segments();
-    const place = this.#checkpoint.place ?? { segment: segments[0] ?? 1, offset: 0 };
+    const place = this.#checkpoint.place ?? { segment: 1, offset: 0 };
     if (!segments.includes(place.segment) && (segments.length > 0 || place.offset > 0)) {
       throw new StoreDamage(`journal segment ${place.segment} is missing in ${directory}`);
     }
@@ -337,6 +340,15 @@ export class LmdbStore implements Store {
       this.#disk.remove(id);
     }
   }
+}
+
+/** What is said of a directory that cannot be started with. */
+function unusable(error: unknown, directory: string): string {
+  // What the system refuses says nothing of what is stored.
+  const { syscall } = error as NodeJS.ErrnoException;
+  if (syscall !== undefined) return `${directory} cannot be used: ${reasonOf(error)}`;
+  const reason = error instanceof StoreDamage ? '' : 'what is stored cannot be read: ';
+  return `${reason}${reasonOf(error)} (in ${directory}). ${REMEDY}`;
 }
 
 /** Locations from `at` on that one read of the disk covers. */
