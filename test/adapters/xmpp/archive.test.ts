@@ -46,6 +46,17 @@ describe('the archive of a person (XEP-0313)', () => {
     expect(query(bob).bodies).toEqual(['one', 'two']);
   });
 
+  test('turns a page around where that is asked for', () => {
+    const world = createXmppWorld();
+    const alice = world.online('alice', 'a');
+    for (const body of ['1', '2', '3']) say(alice, 'bob@localhost', body);
+    const answer = alice.send(
+      `<iq type='set' id='q'><query xmlns='${MAM}'><flip-page/><set xmlns='http://jabber.org/protocol/rsm'><max>2</max></set></query></iq>`,
+    );
+    expect([...answer.matchAll(/<body>(\d)</g)].map(([, body]) => body)).toEqual(['2', '1']);
+    expect(answer).toMatch(/<first index="0">[^<]+<\/first>/);
+  });
+
   test('gives each message the id that its receiver was told', () => {
     const world = createXmppWorld();
     const alice = world.online('alice', 'a');
