@@ -180,7 +180,9 @@ export interface Extras {
   readonly proof: { readonly method: string; readonly data: Buffer } | null;
 }
 
-/** The CONNACK of a connection that is taken. Throws `Refusal` where its client takes none so large. */
+/**
+ * The CONNACK of a connection that is taken. Throws `Refusal` where its client takes none so large.
+ */
 export function acceptance(
   packet: ConnectPacket,
   terms: Terms,
