@@ -217,6 +217,12 @@ export interface Session {
   unbind(binding: BindingSpec): Eventually<void>;
   /** Whether a queue of that name exists. No permission needed, nothing else told. */
   hasQueue(name: string): Eventually<boolean>;
+  /**
+   * `claim` is asked for the key of each message that nothing in `exchange` takes; where it has
+   * made a queue or binding for it, it answers true, and the message is routed again. It must not
+   * throw. One per exchange, for as long as the engine runs.
+   */
+  claimUnrouted(exchange: string, claim: (routingKey: string) => boolean): void;
   publisher(events: PublisherEvents): Publisher;
   /** May deliver before it returns. */
   consume(spec: ConsumeSpec, consumer: Consumer): Eventually<Subscription>;

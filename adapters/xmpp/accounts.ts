@@ -3,12 +3,13 @@
  */
 import { XMPP_EXCHANGE } from '../../core/address.ts';
 import { type Eventually, NO_ARGUMENTS } from '../../core/engine.ts';
-import { BrokerError } from '../../core/errors.ts';
+import { BrokerError, reasonOf } from '../../core/errors.ts';
 import { isPending } from '../../core/eventually.ts';
 import type { HeaderValue } from '../../core/message.ts';
 import { Account } from './account.ts';
 import type { Host } from './host.ts';
-import { escapeLocal, type Jid, makeJid, unescapeLocal } from './jid.ts';
+import { escapeLocal, type Jid, makeJid, parseJid, unescapeLocal } from './jid.ts';
+import { quietly } from './quietly.ts';
 
 const INBOX_PREFIX = 'xmpp-inbox-';
 
@@ -62,6 +63,24 @@ export class Accounts {
     const exists = this.exists(local);
     if (isPending(exists)) return exists.then((found) => found && this.#declare(local));
     return exists && this.#declare(local);
+  }
+
+  /** Makes the inbox of somebody whom a message is for that found none. */
+  claim(key: string): boolean {
+    const jid = parseJid(key);
+    if (jid === null || jid.domain !== this.#host.domains.host) return false;
+    if (jid.local === '' || jid.resource !== '') return false;
+    // Where there was an inbox, it has been deleted.
+    this.forget(jid.local);
+    try {
+      const prepared = this.prepare(jid.local);
+      // Where it takes time, the next message finds it.
+      if (!isPending(prepared)) return prepared;
+      quietly(this.#host.log, 'making an inbox', () => prepared);
+    } catch (error) {
+      this.#host.log.error({ jid: jid.bare, reason: reasonOf(error) }, 'no inbox');
+    }
+    return false;
   }
 
   /** The inbox is gone: it is declared again when it is needed. */

@@ -1,5 +1,6 @@
 /** XMPP: clients (RFC 6120, 6121, 7395) and components (XEP-0114) of one domain. */
 
+import { XMPP_EXCHANGE } from '../../core/address.ts';
 import { type Principal, SYSTEM } from '../../core/auth.ts';
 import type { Eventually, Peer, Session } from '../../core/engine.ts';
 import { ConfigError } from '../../core/errors.ts';
@@ -73,6 +74,7 @@ class XmppGate implements Gate {
       const options = host.options.links[index];
       return options === undefined ? [] : [new ServerLink(host, options, session)];
     });
+    host.system.claimUnrouted(XMPP_EXCHANGE, (key) => host.accounts.claim(key));
     recoverPersonalQueues(host);
     for (const link of this.#links) link.start();
   }

@@ -17,6 +17,8 @@ export class Exchange {
   mark = 0;
   /** By their identity (`bindingKey`). */
   readonly bindings = new Map<string, Binding>();
+  /** Asked for keys that nothing takes (`Session.claimUnrouted`). */
+  claim: ((routingKey: string) => boolean) | null = null;
   /** Bindings of other exchanges that end here. */
   readonly incoming = new Set<Binding>();
 
@@ -35,6 +37,9 @@ export class Exchange {
     if (copies !== null) {
       for (const key of copies) this.router.route(message, key, matches);
     }
+    if (matches.hits > before) return true;
+    if (this.claim === null || !this.claim(routingKey)) return false;
+    this.router.route(message, routingKey, matches);
     return matches.hits > before;
   }
 }

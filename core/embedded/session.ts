@@ -121,6 +121,10 @@ export class EmbeddedSession implements Session {
     return this.#vhost.topology.queues.has(name);
   }
 
+  claimUnrouted(exchange: string, claim: (routingKey: string) => boolean): void {
+    this.#vhost.topology.exchange(exchange).claim = claim;
+  }
+
   publisher(events: PublisherEvents): Publisher {
     const publisher = new EmbeddedPublisher(this, events, this.#context);
     this.#publishers.add(publisher);

@@ -1,7 +1,9 @@
 /** Messages to one resource: what becomes of them when it, or the gateway, goes. */
 import { expect, it } from 'vitest';
+import { Fate } from '../../../core/engine.ts';
 import { LateStore } from '../../support/late-store.ts';
-import { depth } from './bystander.ts';
+import { message } from '../../support/messages.ts';
+import { depth, publish, sessionOf } from './bystander.ts';
 import { createXmppWorld, HEADER, type PipeClient, type XmppWorld } from './pipe-client.ts';
 
 const INBOX = 'xmpp-inbox-bob@localhost';
@@ -84,4 +86,23 @@ it('a client that does not answer for what it was sent is gone, until it resumes
   const resumed = again.send(`<resume xmlns='urn:xmpp:sm:3' h='1' previd='${previous}'/>`);
   expect(resumed).toContain('<resumed ');
   expect(ids(resumed)).toEqual(['m2']);
+});
+
+it("another protocol's first message to somebody makes the inbox, to nobody is unroutable", () => {
+  const world = createXmppWorld();
+  const fates: string[] = [];
+  const publisher = sessionOf(world).publisher({
+    settled: (tag, fate) => fates.push(`${tag} ${fate === Fate.CONFIRMED ? 'taken' : 'not'}`),
+    returned: () => {},
+    writable: () => {},
+  });
+  const keys = ['bob@localhost', 'nobody@localhost', 'bob@localhost/x', 'bob@elsewhere', 'x'];
+  for (const [index, key] of keys.entries()) {
+    publisher.publish(message({ exchange: 'amq.xmpp', key, durable: true }), index + 1, true);
+  }
+  expect(fates).toEqual(['1 taken', '2 not', '3 not', '4 not', '5 not']);
+  expect(depth(world, INBOX)).toBe(1);
+  sessionOf(world).deleteQueue(INBOX, false, false);
+  publish(world, 'amq.xmpp', 'bob@localhost', 'again');
+  expect(world.login('bob', 'one').send('<presence/>')).toContain('<body>again</body>');
 });
