@@ -74,16 +74,27 @@ export class QueueIndex {
    * false to stop).
    */
   walk(after: number, visit: (position: number, location: Location) => boolean): void {
+    // Who reads on finds what he wants in the block where he was, mostly.
+    const first = baseOf(after + 1);
+    if (!this.#walkBlock(first, after, visit)) return;
     for (const base of this.#bases()) {
-      if (base + BLOCK_POSITIONS <= after) continue;
-      const block = this.#blocks.get(base);
-      if (block === undefined) continue;
-      const first = Math.max(0, after + 1 - base);
-      for (let i = first; i * STRIDE < block.cells.length; i++) {
-        const location = locationAt(block.cells, i * STRIDE);
-        if (location !== null && !visit(base + i, location)) return;
-      }
+      if (base > first && !this.#walkBlock(base, after, visit)) return;
     }
+  }
+
+  /** Returns whether to go on. */
+  #walkBlock(
+    base: number,
+    after: number,
+    visit: (position: number, location: Location) => boolean,
+  ): boolean {
+    const block = this.#blocks.get(base);
+    if (block === undefined) return true;
+    for (let i = Math.max(0, after + 1 - base); i * STRIDE < block.cells.length; i++) {
+      const location = locationAt(block.cells, i * STRIDE);
+      if (location !== null && !visit(base + i, location)) return false;
+    }
+    return true;
   }
 
   /** What changed since the last call: a block's bytes, or null where it is gone. */

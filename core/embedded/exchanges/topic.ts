@@ -18,13 +18,14 @@ export const topic: ExchangeType = {
   create: (_spec, { limits }) => new TopicRouter(limits.routeCacheEntries),
 };
 
+/** Most nodes have either children or bindings, and an empty Map costs 200 bytes. */
 interface Node {
-  readonly children: Map<string, Node>;
+  children: Map<string, Node> | null;
   star: Node | null;
   hash: Node | null;
   /** It stands for a '#': it takes any further word. */
   readonly isHash: boolean;
-  readonly bindings: Set<Binding>;
+  bindings: Set<Binding> | null;
 }
 
 /** Each '#' costs every key that it meets all of the key's words. */
@@ -34,7 +35,7 @@ const HASHES_MAX = 16;
 const ROUTE_COST = 8;
 
 function node(isHash: boolean): Node {
-  return { children: new Map(), star: null, hash: null, isHash, bindings: new Set() };
+  return { children: null, star: null, hash: null, isHash, bindings: null };
 }
 
 export class TopicRouter implements Router {
@@ -57,7 +58,9 @@ export class TopicRouter implements Router {
         `a pattern with more than ${HASHES_MAX} '#' is not taken`,
       );
     }
-    this.#descend(binding).bindings.add(binding);
+    const at = this.#descend(binding);
+    at.bindings ??= new Set();
+    at.bindings.add(binding);
     this.#forget();
   }
 
@@ -70,7 +73,7 @@ export class TopicRouter implements Router {
       path.push({ at, step });
       at = next;
     }
-    at.bindings.delete(binding);
+    at.bindings?.delete(binding);
     // The branch that leads to nothing else is cut.
     for (const parent of path.reverse()) {
       if (!isEmpty(at)) break;
@@ -108,7 +111,10 @@ export class TopicRouter implements Router {
       const next = childOf(at, step) ?? node(step === '#');
       if (step === '*') at.star = next;
       else if (step === '#') at.hash = next;
-      else at.children.set(step, next);
+      else {
+        at.children ??= new Map();
+        at.children.set(step, next);
+      }
       at = next;
     }
     return at;
@@ -121,7 +127,7 @@ export class TopicRouter implements Router {
       const next = new Set<Node>();
       for (const at of level) {
         if (at.isHash) reach(at, next);
-        const literal = at.children.get(word);
+        const literal = at.children?.get(word);
         if (literal !== undefined) reach(literal, next);
         if (at.star !== null) reach(at.star, next);
       }
@@ -130,7 +136,9 @@ export class TopicRouter implements Router {
     const found: Binding[] = [];
     const system = routingKey.startsWith('$');
     for (const at of level) {
-      for (const binding of at.bindings) if (!(system && binding.hidesSystem)) found.push(binding);
+      for (const binding of at.bindings ?? []) {
+        if (!(system && binding.hidesSystem)) found.push(binding);
+      }
     }
     return found;
   }
@@ -144,15 +152,16 @@ function reach(from: Node, level: Set<Node>): void {
 function childOf(at: Node, step: string): Node | undefined {
   if (step === '*') return at.star ?? undefined;
   if (step === '#') return at.hash ?? undefined;
-  return at.children.get(step);
+  return at.children?.get(step);
 }
 
 function cut(at: Node, step: string): void {
   if (step === '*') at.star = null;
   else if (step === '#') at.hash = null;
-  else at.children.delete(step);
+  else at.children?.delete(step);
 }
 
 function isEmpty(at: Node): boolean {
-  return at.bindings.size === 0 && at.children.size === 0 && at.star === null && at.hash === null;
+  if (at.star !== null || at.hash !== null) return false;
+  return (at.bindings?.size ?? 0) === 0 && (at.children?.size ?? 0) === 0;
 }
