@@ -39,6 +39,16 @@ describe.skipIf(!pythonHas('aioxmpp'))('aioxmpp', () => {
 
 const slixmpp = pythonHas('slixmpp') && pythonHas('pika');
 describe.skipIf(!slixmpp)("slixmpp's plug-ins", () => {
+  test('bind a login to its TLS connection', async () => {
+    expect(await runPython('slixmpp_bound.py', gateway.port('xmpp'))).toEqual(
+      ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-1-PLUS'].map((mechanism) => ({
+        step: 'login',
+        mechanism,
+        jid: 'alice@localhost/bound',
+      })),
+    );
+  }, 60_000);
+
   test('administer, call an AMQP worker, store, subscribe, acknowledge', async () => {
     const ports = [gateway.port('xmpp'), gateway.port('amqp')];
     expect(await runPython('slixmpp_plugins.py', ...ports)).toEqual([
