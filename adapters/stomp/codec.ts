@@ -10,7 +10,7 @@
 import type { Limits } from '../../core/limits.ts';
 import { StompError } from './errors.ts';
 import { Frame } from './frame.ts';
-import { headerName, numberOfName } from './header-name.ts';
+import { commandAt, headerName, numberOfName } from './header-name.ts';
 import { type Version, validEscapes } from './text.ts';
 
 const NUL = 0;
@@ -141,7 +141,7 @@ export class Decoder {
   #command(end: number): boolean {
     if (end > COMMAND_BYTES_MAX) throw malformed('the command is too long');
     this.#commandEnd = end;
-    this.#frame.command = this.#window.toString('latin1', this.#start, this.#start + end);
+    this.#frame.command = commandAt(this.#window, this.#start, end);
     return false;
   }
 
@@ -172,12 +172,10 @@ export class Decoder {
     frame.version = this.version;
     frame.escaped = frame.command !== 'CONNECT' && frame.command !== 'STOMP' && this.version > 0;
     if (frame.escaped && this.#backslash) this.#checkEscapes();
-    const declared = frame.get(CONTENT_LENGTH);
     this.#cursor = this.#headEnd;
-    if (declared === undefined) return;
-    const digits = declared.trim();
-    if (!/^\d{1,15}$/.test(digits)) throw malformed('content-length is not a number');
-    this.#bodyBytes = Number(digits);
+    if (!frame.has(CONTENT_LENGTH)) return;
+    this.#bodyBytes = frame.number(CONTENT_LENGTH);
+    if (this.#bodyBytes < 0) throw malformed('content-length is not a number');
     if (this.#bodyBytes > this.bodyBytesMax) throw tooLarge(this.bodyBytesMax);
   }
 

@@ -169,13 +169,13 @@ export function transcoded(native: Buffer, version: Version): Buffer {
 function nativeHeaders(native: Buffer): [name: string, value: string][] {
   const version = nativeVersion(native);
   const headers: [string, string][] = [];
-  for (let start = 1; start < native.length; ) {
-    const end = native.indexOf(10, start);
-    const stop = end < 0 ? native.length : end;
-    const line = native.toString('utf8', start, stop);
-    const colon = line.indexOf(':');
-    const name = unescapeText(line.slice(0, colon), version);
-    headers.push([name, unescapeText(line.slice(colon + 1), version)]);
+  const text = native.toString('utf8', 1);
+  for (let start = 0; start < text.length; ) {
+    const end = text.indexOf('\n', start);
+    const stop = end < 0 ? text.length : end;
+    const colon = text.indexOf(':', start);
+    const name = unescapeText(text.slice(start, colon), version);
+    headers.push([name, unescapeText(text.slice(colon + 1, stop), version)]);
     start = stop + 1;
   }
   return headers;

@@ -6,6 +6,9 @@ import { HEADER_NAMES_MAX, type HeaderName, UNKNOWN } from './header-name.ts';
 import { unescapeText, type Version } from './text.ts';
 
 const SPACE = 32;
+const ZERO = 48;
+/** More would not be exact. */
+const DIGITS_MAX = 15;
 const EMPTY = Buffer.alloc(0);
 const NONE = -1;
 
@@ -49,6 +52,45 @@ export class Frame {
   get(name: HeaderName): string | undefined {
     const index = this.#first[name.number] as number;
     return index === NONE ? undefined : this.value(index);
+  }
+
+  /** A whole number of up to 15 digits, or -1 where it is none. */
+  number(name: HeaderName): number {
+    const index = this.#first[name.number] as number;
+    const { bytes, base } = this;
+    let at = base + this.valueStart(index);
+    let end = base + this.lineEnd(index);
+    while (at < end && bytes[at] === SPACE) at++;
+    while (end > at && bytes[end - 1] === SPACE) end--;
+    if (at === end || end - at > DIGITS_MAX) return -1;
+    let value = 0;
+    for (; at < end; at++) {
+      const digit = (bytes[at] as number) - ZERO;
+      if (digit < 0 || digit > 9) return -1;
+      value = value * 10 + digit;
+    }
+    return value;
+  }
+
+  /** Whether a header's first value is written with these bytes. */
+  isWritten(name: HeaderName, value: Buffer): boolean {
+    const index = this.#first[name.number] as number;
+    if (index === NONE) return false;
+    const start = this.base + this.valueStart(index);
+    if (this.base + this.lineEnd(index) - start !== value.length) return false;
+    for (let at = 0; at < value.length; at++) {
+      if (this.bytes[start + at] !== value[at]) return false;
+    }
+    return true;
+  }
+
+  /** The bytes of a header's first value, which there must be: a copy. */
+  written(name: HeaderName): Buffer {
+    const index = this.#first[name.number] as number;
+    const { base } = this;
+    return Buffer.from(
+      this.bytes.subarray(base + this.valueStart(index), base + this.lineEnd(index)),
+    );
   }
 
   has(name: HeaderName): boolean {

@@ -31,6 +31,26 @@ export function headerName(text: string): HeaderName {
   return name;
 }
 
+/** What most frames of clients begin with. */
+const COMMANDS = [
+  'SEND',
+  'ACK',
+  'NACK',
+  'SUBSCRIBE',
+  'UNSUBSCRIBE',
+  'BEGIN',
+  'COMMIT',
+  'ABORT',
+].map((text) => ({ text, bytes: Buffer.from(text, 'latin1') }));
+
+/** The command that is written at `start`. */
+export function commandAt(bytes: Buffer, start: number, length: number): string {
+  for (const command of COMMANDS) {
+    if (command.bytes.length === length && isName(bytes, start, command.bytes)) return command.text;
+  }
+  return bytes.toString('latin1', start, start + length);
+}
+
 /** The number of the name that is written at `start`. */
 export function numberOfName(bytes: Buffer, start: number, length: number): number {
   const candidates = byLength[length];

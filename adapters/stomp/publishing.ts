@@ -86,12 +86,11 @@ export class Publishing implements PublisherEvents {
 
   send(frame: Frame): void {
     const link = this.#link;
-    const text = frame.get(names.DESTINATION);
-    if (text === undefined) throw missingDestination('SEND');
+    if (!frame.has(names.DESTINATION)) throw missingDestination('SEND');
     if (link.dialect === 'rabbitmq') this.#check(frame);
     const transaction = this.#transactionOf(frame);
     const reply = frame.get(names.REPLY_TO);
-    this.#targets.find(text, (targets) => {
+    this.#targets.find(frame, (targets) => {
       // A temporary name is this connection's only: others need the real one.
       if (reply?.startsWith('/temp-')) {
         this.#realReply(reply, (real) => this.#publishAll(frame, targets, transaction, real));

@@ -1,7 +1,9 @@
 /** Where SEND sends: what a destination is to a publisher, remembered by its text. */
-import { type Destination, TOPIC_EXCHANGE, unusable } from './destination.ts';
+import { type Destination, missingDestination, TOPIC_EXCHANGE, unusable } from './destination.ts';
 import { parse } from './dialect.ts';
+import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
+import { DESTINATION } from './names.ts';
 
 export interface Target {
   readonly exchange: string;
@@ -16,13 +18,31 @@ const REMEMBERED_MAX = 1024;
 export class Targets {
   readonly #link: Link;
   readonly #known = new Map<string, readonly Target[]>();
+  /** The last destination as it was written, and what it meant: mostly the next one's too. */
+  #written: Buffer = Buffer.alloc(0);
+  #last: readonly Target[] | null = null;
 
   constructor(link: Link) {
     this.#link = link;
   }
 
-  /** The targets of a destination: several, where it is a composite. */
-  find(text: string, done: (targets: readonly Target[]) => void): void {
+  /** The targets of a SEND: several, where its destination is a composite. */
+  find(frame: Frame, done: (targets: readonly Target[]) => void): void {
+    if (this.#last !== null && frame.isWritten(DESTINATION, this.#written)) {
+      done(this.#last);
+      return;
+    }
+    const text = frame.get(DESTINATION);
+    if (text === undefined) throw missingDestination('SEND');
+    const written = frame.written(DESTINATION);
+    this.#resolve(text, (targets) => {
+      this.#written = written;
+      this.#last = targets;
+      done(targets);
+    });
+  }
+
+  #resolve(text: string, done: (targets: readonly Target[]) => void): void {
     const known = this.#known.get(text);
     if (known !== undefined) {
       done(known);
