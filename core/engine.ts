@@ -86,6 +86,8 @@ export interface RouteView {
   /** Of this exchange: those that match first. */
   readonly bindings: readonly BindingView[];
   readonly queues: readonly RoutedQueue[];
+  /** Messages that wait for their time in this exchange. */
+  readonly delayed: number;
   /** One sentence without its subject: `goes to 2 queues`. */
   readonly verdict: string;
 }
@@ -113,6 +115,8 @@ export interface Totals {
   readonly unacknowledged: number;
   /** Bytes of messages in memory. */
   readonly bytes: number;
+  /** Messages that wait for their time before they are routed. */
+  readonly delayed: number;
   /** Groups that read streams, and messages that these have still to be done with. */
   readonly streamGroups: number;
   readonly streamGroupsBehind: number;

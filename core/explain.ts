@@ -95,6 +95,7 @@ export function explanationText(explanation: Explanation): string {
     lines.push(`    ${matches ? '*' : ' '} '${pattern}' to ${target}`);
   }
   if (route.bindings.length < route.bindingsTotal) lines.push('      and more');
+  if (route.delayed > 0) lines.push('', `  ${route.delayed} messages wait in it for their time`);
   lines.push('', `  a message sent there now ${route.verdict}`);
   for (const { name, type, ready, consumers, because, groups } of route.queues) {
     lines.push(`    queue '${name}' (${type}, ${ready} ready, ${consumers} consumers)`);

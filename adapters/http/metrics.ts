@@ -28,6 +28,11 @@ const TOTALS: readonly Reading<Totals>[] = [
   ],
   ['rabbitmq_queue_messages_ram_bytes', 'Bytes of messages in memory', (totals) => totals.bytes],
   [
+    'rosettamq_delayed_messages',
+    'Messages that wait for their time before they are routed',
+    (totals) => totals.delayed,
+  ],
+  [
     'rosettamq_stream_groups',
     'Groups that have a place in a stream',
     (totals) => totals.streamGroups,

@@ -180,8 +180,9 @@ export class EmbeddedEngine implements Engine {
 
   #totals(): Totals {
     let [exchanges, queues, bindings, consumers, ready, unacknowledged] = [0, 0, 0, 0, 0, 0];
-    let [streamGroups, streamGroupsBehind] = [0, 0];
-    for (const { topology } of this.#vhosts.values()) {
+    let [delayed, streamGroups, streamGroupsBehind] = [0, 0, 0];
+    for (const { topology, routing } of this.#vhosts.values()) {
+      delayed += routing.delayed;
       exchanges += topology.exchangeCount;
       bindings += topology.bindingCount;
       for (const queue of topology.queues.values()) {
@@ -196,7 +197,7 @@ export class EmbeddedEngine implements Engine {
       }
     }
     const counted = { exchanges, queues, bindings, consumers, ready, unacknowledged };
-    const groups = { streamGroups, streamGroupsBehind };
+    const groups = { delayed, streamGroups, streamGroupsBehind };
     const { size: vhosts } = this.#vhosts;
     const sessions = this.#sessions.size;
     return { ...counted, ...groups, vhosts, sessions, bytes: this.#memory.bytes };
@@ -205,7 +206,9 @@ export class EmbeddedEngine implements Engine {
   #routeOf(name: string, address: Address): RouteView {
     const vhost = this.#vhosts.get(name);
     if (vhost === undefined) throw new BrokerError('not-found', `vhost ${name} not found`);
-    return routeView(vhost.topology, address, this.#options.limits.explainBindingsMax);
+    const { topology, routing } = vhost;
+    const view = routeView(topology, address, this.#options.limits.explainBindingsMax);
+    return { ...view, delayed: routing.delayedIn(address.exchange) };
   }
 
   *#queues(name: string): Iterable<QueueView> {

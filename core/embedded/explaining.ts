@@ -18,7 +18,11 @@ const SILENT: Format = {
 };
 
 /** The route of a message without properties; lists have `most` entries. */
-export function routeView(topology: Topology, address: Address, most: number): RouteView {
+export function routeView(
+  topology: Topology,
+  address: Address,
+  most: number,
+): Omit<RouteView, 'delayed'> {
   const source = topology.findExchange(address.exchange);
   if (source === undefined) {
     const verdict = `is refused: there is no exchange '${address.exchange}'`;

@@ -53,6 +53,8 @@ export class Routing {
   #burying = false;
   /** Messages that their publishers want routed later, whatever the exchange. */
   readonly #room: WaitingRoom;
+  /** By the exchange that they are of; empty: of every other one. */
+  readonly #rooms = new Map<string, WaitingRoom>();
 
   constructor(context: RoutingContext, topology: Topology) {
     this.#context = context;
@@ -63,7 +65,7 @@ export class Routing {
   /** Where messages wait for their time; on disk where it is `durable`. */
   waitingRoom(name: string, durable: boolean, release: (message: Message) => void): WaitingRoom {
     const { vhost, clock, memory, store, limits } = this.#context;
-    return new WaitingRoom({
+    const room: WaitingRoom = new WaitingRoom({
       name,
       clock,
       memory,
@@ -72,7 +74,24 @@ export class Routing {
       most: limits.delayedMax,
       batch: limits.dispatchBatchMax,
       release,
+      closed: () => {
+        if (this.#rooms.get(name) === room) this.#rooms.delete(name);
+      },
     });
+    this.#rooms.set(name, room);
+    return room;
+  }
+
+  /** Messages that wait for their time. */
+  get delayed(): number {
+    let count = 0;
+    for (const { length } of this.#rooms.values()) count += length;
+    return count;
+  }
+
+  /** Of these, those that wait in an exchange of the type for it. */
+  delayedIn(exchange: string): number {
+    return exchange === '' ? 0 : (this.#rooms.get(exchange)?.length ?? 0);
   }
 
   /** Stops what is under way on its own. */

@@ -31,6 +31,8 @@ export interface WaitingRoomParts {
   readonly batch: number;
   /** Its time has come. `message` still has the delay in its trail. */
   release(message: Message): void;
+  /** Nothing waits here any more. */
+  closed(): void;
 }
 
 /** What is read at a time after a restart. */
@@ -66,6 +68,7 @@ export class WaitingRoom implements WaitingPlace {
   }
 
   get length(): number {
+    if (this.#closed) return 0;
     return this.#parts.log?.count ?? this.#kept.size;
   }
 
@@ -87,6 +90,7 @@ export class WaitingRoom implements WaitingPlace {
   close(deleting: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#parts.closed();
     this.#timer?.cancel();
     this.#parts.memory.forget(this.#go);
     for (const { charge } of this.#kept.values()) this.#parts.memory.remove(charge);

@@ -50,6 +50,19 @@ function publish(delayMs: number | string, parts: MessageParts = {}, tag = 0): O
 }
 
 describe('an x-delayed-message exchange', () => {
+  it('tells how many wait in it, and no more when it is gone', () => {
+    declare();
+    publish(1000);
+    publish(1000);
+    const read = (): number[] => [
+      world.engine.admin.totals().delayed,
+      world.engine.admin.route('/', { exchange: 'x', routingKey: 'k' }).delayed,
+    ];
+    expect(read()).toEqual([2, 2]);
+    void session.deleteExchange('x', false);
+    expect(read()).toEqual([0, 0]);
+  });
+
   it('routes a message when its delay is over, in the order of the times', () => {
     declare();
     const inbox = bound();
