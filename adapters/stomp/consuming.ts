@@ -15,7 +15,7 @@ import { booleanHeader, consumeArguments, integerHeader, numberHeader } from './
 import { type Destination, missingDestination, TOPIC_EXCHANGE } from './destination.ts';
 import { parse } from './dialect.ts';
 import { writeFrame, writeMessage } from './encoder.ts';
-import { invalidHeader, missingHeader, StompError } from './errors.ts';
+import { invalidHeader, missingHeader, StompError, unsupported } from './errors.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
 import { groupOf } from './message-group.ts';
@@ -272,6 +272,7 @@ export class Consuming implements SubscriptionEvents {
 
   #settings(frame: Frame, mode: AckMode): Settings {
     const activemq = this.#link.dialect === 'activemq';
+    if (activemq && frame.has(names.TRANSFORMATION)) throw unsupported(names.TRANSFORMATION.text);
     const prefetch = numberHeader(
       frame,
       names.PREFETCH_COUNT,

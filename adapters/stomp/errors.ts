@@ -38,6 +38,11 @@ export function stompError(error: unknown): StompError {
   return new StompError('Processing error', `${reasonOf(error)}\n`);
 }
 
+/** A header that would change what a frame means, and is not understood. */
+export function unsupported(name: string): StompError {
+  return new StompError('Not implemented', `${name} is not supported\n`);
+}
+
 /** A required header that is not there. */
 export function missingHeader(command: string, name: string): StompError {
   return new StompError('Missing header', `"${command}" must include the "${name}" header\n`);

@@ -34,6 +34,8 @@ export const X_PRIORITY = headerName('x-priority');
 export const X_QUEUE_NAME = headerName('x-queue-name');
 
 export const AMQ_EXCLUSIVE = headerName('activemq.exclusive');
+/** Messages that wait for a slow subscriber to a topic; older ones go. */
+export const AMQ_PENDING = headerName('activemq.maximumPendingMessageLimit');
 export const AMQ_NO_LOCAL = headerName('activemq.noLocal');
 export const AMQ_PREFETCH = headerName('activemq.prefetchSize');
 export const AMQ_PRIORITY = headerName('activemq.priority');
@@ -45,6 +47,8 @@ export const SUBSCRIPTION_NAMES = [
   headerName('durable-subscriber-name'),
 ] as const;
 export const AMQ_BROWSER = headerName('browser');
+export const AMQ_SCHEDULER_ACTION = headerName('AMQ_SCHEDULER_ACTION');
+export const TRANSFORMATION = headerName('transformation');
 export const AMQ_SCHEDULED_DELAY = headerName('AMQ_SCHEDULED_DELAY');
 export const AMQ_SCHEDULED_PERIOD = headerName('AMQ_SCHEDULED_PERIOD');
 export const AMQ_SCHEDULED_REPEAT = headerName('AMQ_SCHEDULED_REPEAT');

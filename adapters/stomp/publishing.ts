@@ -19,7 +19,7 @@ import { booleanHeader, DURABLE_QUEUE, describesQueue, queueSpec } from './argum
 import type { Consuming } from './consuming.ts';
 import { missingDestination } from './destination.ts';
 import { parse } from './dialect.ts';
-import { invalidHeader, StompError } from './errors.ts';
+import { invalidHeader, StompError, unsupported } from './errors.ts';
 import { type Edits, nativeOf, stompFormat } from './format.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
@@ -88,6 +88,9 @@ export class Publishing implements PublisherEvents {
     const link = this.#link;
     if (!frame.has(names.DESTINATION)) throw missingDestination('SEND');
     if (link.dialect === 'rabbitmq') this.#check(frame);
+    else if (frame.has(names.AMQ_SCHEDULER_ACTION)) {
+      throw unsupported(names.AMQ_SCHEDULER_ACTION.text);
+    }
     const transaction = this.#transactionOf(frame);
     const reply = frame.get(names.REPLY_TO);
     this.#targets.find(frame, (targets) => {

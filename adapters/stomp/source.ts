@@ -7,12 +7,12 @@
 import { createHash } from 'node:crypto';
 import type { Eventually, QueueSpec } from '../../core/engine.ts';
 import type { Address } from '../../core/message.ts';
-import { booleanHeader, describesQueue, queueSpec } from './arguments.ts';
+import { booleanHeader, describesQueue, integerHeader, queueSpec } from './arguments.ts';
 import { type Destination, TOPIC_EXCHANGE, unusable } from './destination.ts';
 import { StompError } from './errors.ts';
 import type { Frame } from './frame.ts';
 import type { Link } from './link.ts';
-import { DURABLE, ID, PERSISTENT, SUBSCRIPTION_NAMES, X_QUEUE_NAME } from './names.ts';
+import { AMQ_PENDING, DURABLE, ID, PERSISTENT, SUBSCRIPTION_NAMES, X_QUEUE_NAME } from './names.ts';
 
 export interface Source {
   /** To be declared first; null: it must be there. */
@@ -143,8 +143,16 @@ function boundSource(link: Link, frame: Frame, text: string, binding: Address): 
   const queue = named ?? (durable ? subscriptionQueue(text, frame.get(ID) ?? '') : '');
   const own = named === undefined;
   const base = { durable, exclusive: !durable && own, autoDelete: true };
-  const spec = { ...queueSpec(frame, queue, base), durable };
+  const asked = { ...queueSpec(frame, queue, base), durable };
+  const spec = link.dialect === 'activemq' ? limited(frame, asked) : asked;
   return { spec, lenient: false, queue, binding, own, durable };
+}
+
+/** ActiveMQ's limit for slow subscribers, from 1 on: its oldest messages make room. */
+function limited(frame: Frame, spec: QueueSpec): QueueSpec {
+  const most = integerHeader(frame, AMQ_PENDING, 0);
+  if (most <= 0) return spec;
+  return { ...spec, arguments: new Map([...spec.arguments, ['x-max-length', most]]) };
 }
 
 /**

@@ -257,6 +257,30 @@ describe("ActiveMQ's dialect", () => {
   });
 });
 
+test.each([
+  ['SEND', 'AMQ_SCHEDULER_ACTION', 'REMOVEALL'],
+  ['SUBSCRIBE', 'transformation', 'jms-map-json'],
+])('%s with %s is refused, not done without it', (command, header, value) => {
+  const client = BROKER().connect();
+  client.send(command, { destination: '/topic/a', id: '1', [header]: value });
+  expect(client.frame().headers['message']).toBe('Not implemented');
+});
+
+test('activemq.maximumPendingMessageLimit lets old messages go that wait for a slow subscriber', () => {
+  const client = BROKER().connect();
+  client.send('SUBSCRIBE', {
+    destination: '/topic/t',
+    id: '1',
+    ack: 'client-individual',
+    'activemq.prefetchSize': '1',
+    'activemq.maximumPendingMessageLimit': '2',
+  });
+  for (const body of ['1', '2', '3', '4']) client.send('SEND', { destination: '/topic/t' }, body);
+  const [first] = client.frames();
+  client.send('ACK', { id: first?.headers['ack'] ?? '' });
+  expect([first?.body, ...bodies(client)]).toEqual(['1', '3']);
+});
+
 describe('a browser', () => {
   const browse = { destination: '/queue/a', browser: 'true' };
 
