@@ -330,7 +330,9 @@ export class VirtualHost {
   #checkBinding(spec: BindingSpec, owner: Owner): void {
     this.#refuseDefault(spec.source);
     if (spec.toExchange) this.#refuseDefault(spec.destination);
-    else this.usableQueue(spec.destination, owner);
+    // Of two ends that are missing RabbitMQ names the source.
+    this.topology.exchange(spec.source);
+    if (!spec.toExchange) this.usableQueue(spec.destination, owner);
   }
 
   #refuseDefault(exchange: string): void {

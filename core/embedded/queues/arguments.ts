@@ -44,18 +44,18 @@ const RETRY_TYPES = ['disabled', 'all', 'failed', 'returned'] as const;
 /** LavinMQ's: 49.7 days, in milliseconds. */
 const RETRY_MS_MAX = 2 ** 32 - 1;
 
-/** What classic and quorum queues know. */
+/** What classic and quorum queues know, in the order in which RabbitMQ looks at them. */
 export const KNOWN_ARGUMENTS = [
-  'x-queue-type',
-  'x-message-ttl',
   'x-expires',
-  'x-max-length',
-  'x-max-length-bytes',
-  'x-overflow',
+  'x-message-ttl',
   'x-dead-letter-exchange',
   'x-dead-letter-routing-key',
+  'x-max-length',
+  'x-max-length-bytes',
   'x-max-priority',
+  'x-overflow',
   'x-single-active-consumer',
+  'x-queue-type',
   'x-delivery-limit',
   'x-delayed-retry-type',
   'x-delayed-retry-min',
@@ -68,22 +68,24 @@ export const KNOWN_ARGUMENTS = [
 /** Throws `precondition-failed` in RabbitMQ's words for a value that cannot be. */
 export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
   const reader = new ArgumentReader(spec, vhost);
-  reader.flag(DEDUPLICATION);
-  reader.text(DEDUPLICATION_HEADER);
+  const expiresMs = reader.milliseconds('x-expires', 1) ?? 0;
+  const ttlMs = reader.milliseconds('x-message-ttl', 0) ?? -1;
   const deadLetterExchange = reader.exchange('x-dead-letter-exchange');
   const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key');
   if (deadLetterRoutingKey !== null && deadLetterExchange === null) {
     reader.fail('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined');
   }
+  reader.flag(DEDUPLICATION);
+  reader.text(DEDUPLICATION_HEADER);
   return {
-    ttlMs: reader.milliseconds('x-message-ttl', 0) ?? -1,
-    expiresMs: reader.milliseconds('x-expires', 1) ?? 0,
+    ttlMs,
+    expiresMs,
     maxLength: reader.integer('x-max-length', 0) ?? -1,
     maxBytes: reader.integer('x-max-length-bytes', 0) ?? -1,
+    maxPriority: reader.integer('x-max-priority', 0, 255) ?? 0,
     overflow: reader.oneOf('x-overflow', OVERFLOWS, 'invalid_overflow') ?? 'drop-head',
     deadLetterExchange,
     deadLetterRoutingKey,
-    maxPriority: reader.integer('x-max-priority', 0, 255) ?? 0,
     singleActive: reader.flag('x-single-active-consumer') ?? false,
     deliveryLimit: reader.integer('x-delivery-limit', 0) ?? -1,
     retry: retryOptions(reader),
