@@ -9,6 +9,7 @@ let gateway: Gateway;
 beforeAll(async () => {
   gateway = await startGateway({
     tls: { cert: tlsFile('server.pem'), key: tlsFile('server.key') },
+    xmpp: { allow_anonymous: true, anonymous_user: 'alice' },
   });
 });
 afterAll(() => gateway.stop());
@@ -61,6 +62,7 @@ describe.skipIf(!slixmpp)("slixmpp's plug-ins", () => {
       },
       { step: 'password', jid: 'dora@localhost' },
       { step: 'gone' },
+      { step: 'anonymous', named: true },
       { step: 'rpc', answer: [42] },
       { step: 'uptime', ok: true },
       { step: 'card', name: 'Alice' },

@@ -38,6 +38,16 @@ async def commands(admin):
     say('gone')
 
 
+async def anonymous():
+    client = slixmpp.ClientXMPP('localhost', '', sasl_mech='ANONYMOUS')
+    started = asyncio.Event()
+    client.add_event_handler('session_start', lambda _: started.set())
+    client.connect(('127.0.0.1', int(sys.argv[1])), use_ssl=False, force_starttls=False, disable_starttls=True)
+    await asyncio.wait_for(started.wait(), 10)
+    say('anonymous', named=client.boundjid.user.startswith('anonymous-'))
+    await client.disconnect()
+
+
 def worker(ready):
     connection = pika.BlockingConnection(pika.ConnectionParameters(
         'localhost', AMQP_PORT, credentials=pika.PlainCredentials('alice', 'secret')))
@@ -129,6 +139,7 @@ async def main():
         await client.begin()
         client.send_presence()
     await commands(admin)
+    await anonymous()
     await calls(alice)
     await storage(alice)
     await options(alice, bob)
