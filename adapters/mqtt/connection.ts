@@ -51,7 +51,7 @@ import { Reason, reasonForError, returnCode, Violation } from './reason.ts';
 import type { MqttSession } from './session.ts';
 import type { SessionLink, Subscription } from './session-context.ts';
 import type { SessionRegistry } from './session-registry.ts';
-import { subscribe, unsubscribe } from './subscribing.ts';
+import { forBridge, subscribe, unsubscribe } from './subscribing.ts';
 import { fillIn, TopicAccess } from './topic-access.ts';
 import type { TopicTable } from './topic-table.ts';
 import type { Will } from './will.ts';
@@ -445,8 +445,9 @@ export class MqttConnection implements Connection, SessionLink {
     const { qosMax } = this.#owner.grants;
     const access = required(this.#access);
     const subscriber = { session, link: this, access, qosMax, log: () => this.#log() };
+    const asked = required(this.#terms).bridge ? forBridge(packet) : packet;
     this.#await(
-      () => subscribe(subscriber, packet),
+      () => subscribe(subscriber, asked),
       ({ reasons, made }) => {
         const v5 = this.#version === 5;
         // [MQTT 3.1.1, table 3.9]: MQTT 3 knows one failure.

@@ -75,7 +75,13 @@ export function decodePublish(
   out.bodyStart = at;
 }
 
-const NAMES: Readonly<Record<string, readonly number[]>> = { MQIsdp: [3], MQTT: [4, 5] };
+/** Mosquitto's bridges, and others, set it. */
+const BRIDGE_BIT = 0x80;
+
+const NAMES: Readonly<Record<string, readonly number[]>> = {
+  MQIsdp: [3, 3 | BRIDGE_BIT],
+  MQTT: [4, 5, 4 | BRIDGE_BIT],
+};
 
 /**
  * Throws `Violation`; with UNSUPPORTED_VERSION where the protocol is MQTT in a version that is not
@@ -90,7 +96,8 @@ export function decodeConnect(bytes: Buffer, start: number, end: number): Connec
   if (!levels.includes(level)) {
     throw new Violation(Reason.UNSUPPORTED_VERSION, `protocol ${name} level ${level}`);
   }
-  const version = level as Version;
+  const version = (level & ~BRIDGE_BIT) as Version;
+  const bridge = (level & BRIDGE_BIT) !== 0;
   const flags = reader.u8();
   checkConnectFlags(flags, version);
   const keepAliveSeconds = reader.u16();
@@ -107,7 +114,7 @@ export function decodeConnect(bytes: Buffer, start: number, end: number): Connec
   const password = (flags & 0x40) === 0 ? null : reader.binary();
   if (reader.left > 0) throw malformed('bytes after the end of a CONNECT');
   const clean = (flags & 0x02) !== 0;
-  return { version, clean, keepAliveSeconds, clientId, will, user, password, properties };
+  return { version, bridge, clean, keepAliveSeconds, clientId, will, user, password, properties };
 }
 
 function checkConnectFlags(flags: number, version: Version): void {

@@ -107,6 +107,8 @@ export function identityOf(name: string, { vhost }: MqttOptions): Identity {
 /** What one connection is granted: its own wishes within the broker's. */
 export interface Terms {
   readonly clientId: string;
+  /** It is another broker. */
+  readonly bridge: boolean;
   /** The broker chose the client identifier. */
   readonly assigned: boolean;
   readonly keepAliveSeconds: number;
@@ -139,6 +141,7 @@ export function termsOf(packet: ConnectPacket, grants: Grants, context: Context)
   const window = properties.number(Property.RECEIVE_MAXIMUM) ?? 65_535;
   return {
     clientId: assigned ? `auto-${randomName(context.random)}` : packet.clientId,
+    bridge: packet.bridge,
     assigned,
     // MQTT 3 has no way to tell the client of another.
     keepAliveSeconds: version === 5 && tooLong ? keepAliveSecondsMax : packet.keepAliveSeconds,

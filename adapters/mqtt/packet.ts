@@ -38,6 +38,8 @@ export interface WillFields {
 
 export interface ConnectPacket {
   readonly version: Version;
+  /** Another broker, which says so with the highest bit of the protocol level (MQTT 3). */
+  readonly bridge: boolean;
   readonly clean: boolean;
   readonly keepAliveSeconds: number;
   readonly clientId: string;

@@ -25,6 +25,18 @@ export interface Subscribed {
   readonly made: Subscription[];
 }
 
+/**
+ * What another broker subscribes to: what it published itself does not come back, and retained
+ * messages are marked as such, though MQTT 3 has no options that say so.
+ */
+export function forBridge(packet: SubscribePacket): SubscribePacket {
+  const requests = packet.requests.map((request) => {
+    const noLocal = !request.filter.startsWith('$share/');
+    return { ...request, noLocal, retainAsPublished: true };
+  });
+  return { ...packet, requests };
+}
+
 export function subscribe(subscriber: Subscriber, packet: SubscribePacket): Eventually<Subscribed> {
   const answer: Subscribed = { reasons: [], made: [] };
   return chain(subscribeFrom(subscriber, packet, 0, answer), () => answer);

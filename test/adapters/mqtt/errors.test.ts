@@ -93,7 +93,7 @@ describe('login', () => {
 
   it('refuses versions that it does not know', () => {
     const gateway = new TestGateway();
-    for (const level of ['03', '06', '84']) {
+    for (const level of ['03', '06', '86']) {
       const client = gateway.client(4);
       client.raw(bytes(`10 0d 0004 'MQTT' ${level} 02 0000 0001 'c'`));
       expect(client.transport.sent().toString('hex')).toBe('20020001');

@@ -1,9 +1,10 @@
 /** Debian's Prosody in a process of its own, with the accounts that the plays need. */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, connect as open } from 'node:net';
+import { connect as open } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../../../support/free-port.ts';
 
 const PROSODY = '/usr/bin/prosody';
 
@@ -102,16 +103,6 @@ Component "comp.localhost"
 Component "link.localhost"
   component_secret = "shared"
 `;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      const port = address !== null && typeof address === 'object' ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 /** Until the port answers: the process has no other way to say that it is ready. */
