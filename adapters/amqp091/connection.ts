@@ -26,7 +26,16 @@ import type { AmqpOptions } from './options.ts';
 import { Reader } from './reader.ts';
 import { writeClose, writeHeartbeat, writeMethod, writeNameMethod } from './replies.ts';
 import { Turn, type TurnHost } from './turn.ts';
-import { FRAME_BYTES_MIN, FrameType, isMethod, Method, PROTOCOL_HEADER, Reply } from './wire.ts';
+import {
+  FRAME_BYTES_MIN,
+  FrameType,
+  HEADER_VERSION_AT,
+  isMethod,
+  Method,
+  PROTOCOL_HEADER,
+  PROTOCOL_HEADER_0_9,
+  Reply,
+} from './wire.ts';
 
 const State = { GREETING: 0, OPENING: 1, OPEN: 2, CLOSING: 3, PARTING: 4, CLOSED: 5 } as const;
 type State = (typeof State)[keyof typeof State];
@@ -59,7 +68,8 @@ export class AmqpConnection
   readonly #reader: Reader;
   readonly #channels = new Map<number, Channel>();
   #state: State = State.GREETING;
-  /** How much of the protocol header came. */
+  /** The protocol header that the client seems to send, and how much of it came. */
+  #greeting = PROTOCOL_HEADER;
   #greeted = 0;
   #handshake: Handshake | null = null;
   #link: OpenLink | null = null;
@@ -239,7 +249,10 @@ export class AmqpConnection
   #greet(chunk: Buffer): Buffer {
     let offset = 0;
     while (this.#greeted < PROTOCOL_HEADER.length && offset < chunk.length) {
-      if (chunk[offset] !== PROTOCOL_HEADER[this.#greeted]) {
+      const octet = chunk[offset];
+      if (this.#greeted === HEADER_VERSION_AT && octet === PROTOCOL_HEADER_0_9[HEADER_VERSION_AT])
+        this.#greeting = PROTOCOL_HEADER_0_9;
+      if (octet !== this.#greeting[this.#greeted]) {
         this.log.info({ reason: 'not AMQP 0-9-1' }, 'connection refused');
         this.counters.protocolErrors++;
         // The version that is spoken here, and good-bye (AMQP 4.2.2).

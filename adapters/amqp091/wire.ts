@@ -6,6 +6,10 @@
 
 /** What a client opens with, and what a server answers to anything else (AMQP 4.2.2). */
 export const PROTOCOL_HEADER = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
+/** The header of 0-9: libraries that speak 0-9-1 greet with it, too (aioamqp, Net::AMQP). */
+export const PROTOCOL_HEADER_0_9 = Buffer.from([0x41, 0x4d, 0x51, 0x50, 1, 1, 0, 9]);
+/** Where in a protocol header the versions begin to differ. */
+export const HEADER_VERSION_AT = 4;
 
 export const FrameType = { METHOD: 1, HEADER: 2, BODY: 3, HEARTBEAT: 8 } as const;
 

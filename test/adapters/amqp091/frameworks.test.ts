@@ -149,6 +149,10 @@ withModule('oslo_messaging')(
   WORK_MS,
 );
 
+withModule('aioamqp')('aioamqp greets with AMQP 0-9, publishes and consumes', async () => {
+  expect(await outcome('aioamqp_work.py')).toEqual(['wanted', { kind: 'wanted' }, false]);
+});
+
 withModule('pika')("RabbitMQ's seven tutorials with pika", async () => {
   expect(await outcome('pika_tutorials.py')).toEqual([
     [['hello', 'Hello World!']],

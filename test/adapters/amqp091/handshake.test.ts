@@ -60,7 +60,8 @@ test('connection.start lists what the server can do', () => {
 });
 
 test.each([
-  ['another version', 'AMQP\x01\x01\x00\x09'],
+  ['another version', 'AMQP\x01\x01\x09\x00'],
+  ['a header of two versions', 'AMQP\x01\x01\x09\x01'],
   ['AMQP 0-8', 'AMQP\x01\x01\x08\x00'],
   ['AMQP 1.0', 'AMQP\x00\x01\x00\x00'],
   ['another protocol', 'GET / HTTP/1.1\r\n\r\n'],
@@ -68,6 +69,17 @@ test.each([
   const client = new Stage().client();
   expect(client.ask(Buffer.from(greeting, 'latin1'))).toEqual(['header 0 0 9 1']);
   expect(client.transport.ended).toBe('end');
+});
+
+test.each([1, 8])('the header of AMQP 0-9 is taken for that of 0-9-1, by %i octets', (step) => {
+  const client = new Stage().client();
+  const header = Buffer.from('AMQP\x01\x01\x00\x09', 'latin1');
+  for (let at = 0; at < header.length; at += step) client.say(header.subarray(at, at + step));
+  expect(client.ask(startOk(), tuneOk(), openVhost())).toEqual([
+    '0 connection.start',
+    '0 connection.tune 2047 131072 60',
+    '0 connection.open-ok',
+  ]);
 });
 
 test('a wrong password is told to clients that want to be told', () => {
