@@ -15,6 +15,7 @@ import type { Clock } from '../clock.ts';
 import type { Message } from '../message.ts';
 import {
   BATCH_BYTES,
+  BLOCK_BYTES,
   batchMark,
   FORMAT_VERSION,
   RecordType,
@@ -117,6 +118,8 @@ export class Journal {
   #creating = false;
   /** This segment has its END, and the next one is waited for. */
   #turning = false;
+  /** Each batch begins in it; there is never more than one on its way. */
+  readonly #block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
   /** Bytes written since the start, for deciding on checkpoints. */
   #written = 0;
 
@@ -223,7 +226,7 @@ export class Journal {
     const { id } = this.#file;
     const fresh = this.#offset === 0;
     const start = fresh ? SEGMENT_HEAD_BYTES : this.#offset;
-    const writer = new RecordWriter(id);
+    const writer = new RecordWriter(id, this.#block);
     for (const item of batch.items) {
       if (typeof item === 'function') item(writer);
       else if (item.targets.size > 0) this.#encodePut(writer, item, start + BATCH_BYTES);

@@ -51,7 +51,7 @@ export const BATCH_MAGIC = Buffer.from('\u00abRMQ-BATCH\u00bb', 'latin1');
 export const BATCH_BYTES = RECORD_HEAD_BYTES + 1 + BATCH_MAGIC.length + 8 + 8;
 /** Bodies from here on are written from where they are, without a copy. */
 const PASS_BYTES = 8192;
-const BLOCK_BYTES = 64 * 1024;
+export const BLOCK_BYTES = 64 * 1024;
 /** Texts up to so many characters are written in JavaScript where they are ASCII. */
 const SHORT_TEXT = 64;
 const NOTHING = Buffer.alloc(0);
@@ -63,7 +63,7 @@ export function seedOf(segment: number, version: number): number {
 
 /** What a batch of so many bytes, this record's included, begins with. */
 export function batchMark(segment: number, offset: number, length: number): Buffer[] {
-  const writer = new RecordWriter(segment, BATCH_BYTES);
+  const writer = new RecordWriter(segment, Buffer.allocUnsafe(BATCH_BYTES));
   writer.begin(RecordType.BATCH);
   writer.raw(BATCH_MAGIC);
   writer.f64(offset);
@@ -83,10 +83,13 @@ export class RecordWriter {
   readonly #pieces: Buffer[] = [];
   #bytes = 0;
 
-  /** `seed` is what checksums begin with: the segment's number. */
-  constructor(seed: number, blockBytes: number = BLOCK_BYTES) {
+  /**
+   * `seed` is what checksums begin with: the segment's number. `block` is written first: it is free
+   * again when what `take` gave is done with.
+   */
+  constructor(seed: number, block: Buffer) {
     this.#seed = seed;
-    this.#buffer = Buffer.allocUnsafeSlow(blockBytes);
+    this.#buffer = block;
   }
 
   /** Bytes of the records so far. */
@@ -309,7 +312,8 @@ export function readMessage(reader: RecordReader, formats: Registry<Format>): Me
 
 /** A message as the value of a table. */
 export function encodeMessage(message: Message): Buffer {
-  const writer = new RecordWriter(0, 256 + message.native.length + message.body.length);
+  const bytes = 256 + message.native.length + message.body.length;
+  const writer = new RecordWriter(0, Buffer.allocUnsafeSlow(bytes));
   writeMessage(writer, message);
   writer.raw(message.body);
   return Buffer.concat(writer.take());
