@@ -555,7 +555,9 @@ export class MqttConnection implements Connection, SessionLink {
 
 /** Whether a CONNECT claims to be MQTT 5, however broken the rest of it may be. */
 function isVersion5(bytes: Buffer, start: number, end: number): boolean {
-  return end - start >= 7 && bytes.toString('latin1', start, start + 7) === '\0\x04MQTT\x05';
+  if (end - start < 7 || bytes.toString('latin1', start, start + 6) !== '\0\x04MQTT') return false;
+  // The highest bit is a bridge's.
+  return ((bytes[start + 6] as number) & 0x7f) === 5;
 }
 
 function required<T>(value: T | null | undefined): T {

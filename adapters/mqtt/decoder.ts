@@ -80,7 +80,7 @@ const BRIDGE_BIT = 0x80;
 
 const NAMES: Readonly<Record<string, readonly number[]>> = {
   MQIsdp: [3, 3 | BRIDGE_BIT],
-  MQTT: [4, 5, 4 | BRIDGE_BIT],
+  MQTT: [4, 5, 4 | BRIDGE_BIT, 5 | BRIDGE_BIT],
 };
 
 /**

@@ -38,7 +38,7 @@ export interface WillFields {
 
 export interface ConnectPacket {
   readonly version: Version;
-  /** Another broker, which says so with the highest bit of the protocol level (MQTT 3). */
+  /** Another broker, which says so with the highest bit of the protocol level. */
   readonly bridge: boolean;
   readonly clean: boolean;
   readonly keepAliveSeconds: number;

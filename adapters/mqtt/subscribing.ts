@@ -27,7 +27,7 @@ export interface Subscribed {
 
 /**
  * What another broker subscribes to: what it published itself does not come back, and retained
- * messages are marked as such, though MQTT 3 has no options that say so.
+ * messages are marked as such, whatever its options say: MQTT 3 has none.
  */
 export function forBridge(packet: SubscribePacket): SubscribePacket {
   const requests = packet.requests.map((request) => {

@@ -1,6 +1,7 @@
-import { createServer } from 'node:net';
+/** For programs of others, which listen where they are told. */
+import { createServer, connect as open } from 'node:net';
 
-/** A port that nobody has: for a program that cannot choose one itself and say which. */
+/** A port that nobody has. */
 export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
@@ -9,4 +10,19 @@ export function freePort(): Promise<number> {
       probe.close(() => resolve(port));
     });
   });
+}
+
+/** Until the port answers: the process has no other way to say that it is ready. */
+export async function listening(port: number): Promise<void> {
+  for (;;) {
+    const answered = await new Promise<boolean>((resolve) => {
+      const socket = open(port, '127.0.0.1');
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+      socket.once('close', () => {});
+      socket.once('connect', () => socket.destroy());
+    });
+    if (answered) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }

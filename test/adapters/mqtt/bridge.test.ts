@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Gateway } from '../../../main.ts';
-import { freePort } from '../../support/free-port.ts';
+import { freePort, listening } from '../../support/free-port.ts';
 import { startGateway } from '../../support/gateway.ts';
 import { TestGateway } from './client.ts';
 
@@ -42,7 +42,7 @@ describe.skipIf(!installed)("Mosquitto's bridge", () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  it('carries messages both ways, each once', async () => {
+  it.each(['mqttv311', 'mqttv50'])('carries messages both ways, each once: %s', async (version) => {
     const config = join(directory, 'mosquitto.conf');
     const port = await freePort();
     const lines = [
@@ -52,12 +52,14 @@ describe.skipIf(!installed)("Mosquitto's bridge", () => {
       `address 127.0.0.1:${gateway.port('mqtt')}`,
       'remote_username alice',
       'remote_password secret',
-      'remote_clientid bridge',
+      `remote_clientid bridge-${version}`,
+      `bridge_protocol_version ${version}`,
       'notifications false',
       'topic # both 1',
     ];
     writeFileSync(config, lines.join('\n'));
     broker = spawn('mosquitto', ['-c', config], { stdio: 'ignore' });
+    await listening(port);
     const there = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 100 });
     const login = { username: 'alice', password: 'secret' };
     const here = await mqtt.connectAsync(`mqtt://127.0.0.1:${gateway.port('mqtt')}`, login);
@@ -89,5 +91,6 @@ describe.skipIf(!installed)("Mosquitto's bridge", () => {
       'there from/mosquitto 1',
     ]);
     await Promise.all([there.endAsync(), here.endAsync()]);
+    broker.kill();
   });
 });

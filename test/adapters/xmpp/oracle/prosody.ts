@@ -1,10 +1,9 @@
 /** Debian's Prosody in a process of its own, with the accounts that the plays need. */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect as open } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../../../support/free-port.ts';
+import { freePort, listening } from '../../../support/free-port.ts';
 
 const PROSODY = '/usr/bin/prosody';
 
@@ -103,19 +102,4 @@ Component "comp.localhost"
 Component "link.localhost"
   component_secret = "shared"
 `;
-}
-
-/** Until the port answers: the process has no other way to say that it is ready. */
-async function listening(port: number): Promise<void> {
-  for (;;) {
-    const answered = await new Promise<boolean>((resolve) => {
-      const socket = open(port, '127.0.0.1');
-      socket.once('connect', () => resolve(true));
-      socket.once('error', () => resolve(false));
-      socket.once('close', () => {});
-      socket.once('connect', () => socket.destroy());
-    });
-    if (answered) return;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
 }
