@@ -17,7 +17,7 @@ import type { Death, Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
 import type { Random } from '../random.ts';
 import type { Registry } from '../registry.ts';
-import type { QueueLog } from '../store.ts';
+import type { MessageTable, QueueLog } from '../store.ts';
 import type { Binding } from './binding.ts';
 import type { Matches } from './matches.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
@@ -39,6 +39,8 @@ export interface RouterContext {
   /** A table of the exchange's own, which lasts as the exchange does; null: it would not last. */
   table(spec: ExchangeSpec, name: string): Table | null;
   readonly exchangeTypes: Registry<ExchangeType>;
+  /** Where an exchange remembers messages across restarts; null: it does not. */
+  history(spec: ExchangeSpec): MessageTable | null;
   /** Where messages wait that go on from the exchange when they are due. */
   waitingRoom(spec: ExchangeSpec): WaitingPlace;
 }

@@ -72,6 +72,8 @@ export class VirtualHost {
           durable && context.store.durable
             ? context.store.table(`${table}\0${name}\0${exchange}`)
             : null,
+        history: ({ name: exchange, durable }) =>
+          durable ? context.store.messages(`history\0${name}\0${exchange}`) : null,
         waitingRoom: ({ name: exchange, durable }) =>
           this.routing.waitingRoom(exchange, durable, (message) => {
             const target = this.topology.findExchange(exchange);

@@ -16,6 +16,7 @@ export function probing(exchangeTypes: Registry<ExchangeType>, limits: Limits): 
     exchangeTypes,
     clock: new ManualClock(),
     table: () => null,
+    history: () => null,
     random: { bytes: (size) => Buffer.alloc(size) },
     memory: new MemoryGauge(Number.POSITIVE_INFINITY, () => {}),
     waitingRoom: nowhere,

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Session } from '../../../../core/engine.ts';
 import type { HeaderValue } from '../../../../core/message.ts';
+import { LateStore } from '../../../support/late-store.ts';
 import { type MessageParts, message } from '../../../support/messages.ts';
 import { consumeSpec, Inbox, Outbox } from '../../../support/recorder.ts';
 import { createWorld, type World } from '../../../support/world.ts';
@@ -148,6 +149,33 @@ describe('x-recent-history', () => {
     const inbox = new Inbox();
     void session.consume(consumeSpec('q'), inbox);
     expect(inbox.bodies).toEqual(['0', '1']);
+  });
+
+  it('remembers across a restart what was persistent, until it is deleted', () => {
+    const store = new LateStore();
+    const start = (): void => {
+      world = createWorld({ store });
+      session = world.engine.open('/', world.principal('guest'));
+    };
+    const declareDurable = (): void => {
+      const values = args({ 'x-recent-history-length': 3 });
+      const spec = exchangeSpec('x', 'x-recent-history', { durable: true, arguments: values });
+      void session.declareExchange(spec, false);
+    };
+    start();
+    declareDurable();
+    for (let n = 0; n < 12; n++) publish({ body: String(n), durable: n !== 10 });
+    store.answer();
+    store.crash();
+    start();
+    expect(bound('first', '').bodies).toEqual(['9', '11']);
+    publish({ body: 'new', durable: true });
+    start();
+    expect(bound('second', '').bodies).toEqual(['9', '11', 'new']);
+    void session.deleteExchange('x', false);
+    start();
+    declareDurable();
+    expect(bound('third', '').bodies).toEqual([]);
   });
 
   it('counts in memory until the exchange is deleted', () => {
