@@ -1,4 +1,5 @@
 /** A world with an XMPP adapter, and clients in it without a network. */
+import { createHash } from 'node:crypto';
 import type { Connection, Gate } from '../../../adapters/adapter.ts';
 import { xmpp } from '../../../adapters/xmpp/adapter.ts';
 import { PipeTransport } from '../../support/pipe-transport.ts';
@@ -12,7 +13,12 @@ export interface XmppWorld extends World {
   login(user: string, resource: string): PipeClient;
   /** One that is available too. */
   online(user: string, resource: string, priority?: number): PipeClient;
+  /** The component `comp.localhost`, connected (XEP-0114). */
+  component(): PipeClient;
 }
+
+export const COMPONENT_HEADER =
+  "<stream:stream to='comp.localhost' xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 export const HEADER =
   "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -86,7 +92,15 @@ export function createXmppWorld(
     client.send(`<presence><priority>${priority}</priority></presence>`);
     return client;
   };
-  return { ...world, gate, connect, login, online };
+  const component = (): PipeClient => {
+    const made = connect(false, 'xmpp-component');
+    const id = / id="([^"]+)"/.exec(made.send(COMPONENT_HEADER))?.[1] ?? '';
+    const digest = createHash('sha1').update(`${id}hush`).digest('hex');
+    const answer = made.send(`<handshake>${digest}</handshake>`);
+    if (answer !== '<handshake/>') throw new Error(`not let in: ${answer}`);
+    return made;
+  };
+  return { ...world, gate, connect, login, online, component };
 }
 
 /** `sent`, or what comes once the work off this thread (hashing) is done. */

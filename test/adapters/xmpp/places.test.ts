@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { NO_ARGUMENTS } from '../../../core/engine.ts';
 import { depth, observe, publish, sessionOf } from './bystander.ts';
-import { createXmppWorld, type PipeClient, type XmppWorld } from './pipe-client.ts';
+import { COMPONENT_HEADER, createXmppWorld, type PipeClient } from './pipe-client.ts';
 
 const send = (client: PipeClient, to: string, body: string): string =>
   client.send(`<message to='${to}'><body>${body}</body></message>`);
@@ -166,36 +166,25 @@ describe('exchanges as addresses', () => {
 });
 
 describe('components (XEP-0114)', () => {
-  const OPEN =
-    "<stream:stream to='comp.localhost' xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>";
-
-  function component(world: XmppWorld): PipeClient {
-    const made = world.connect(false, 'xmpp-component');
-    const id = /id="([^"]+)"/.exec(made.send(OPEN))?.[1] ?? '';
-    const digest = createHash('sha1').update(`${id}hush`).digest('hex');
-    expect(made.send(`<handshake>${digest}</handshake>`)).toBe('<handshake/>');
-    return made;
-  }
-
   test('prove a shared secret', () => {
     const world = createXmppWorld();
-    const opened = world.connect(false, 'xmpp-component').send(OPEN);
+    const opened = world.connect(false, 'xmpp-component').send(COMPONENT_HEADER);
     expect(opened).toContain('xmlns="jabber:component:accept"');
     expect(opened).toContain('from="comp.localhost"');
     const wrong = world.connect(false, 'xmpp-component');
-    wrong.send(OPEN);
+    wrong.send(COMPONENT_HEADER);
     expect(wrong.send('<handshake>00</handshake>')).toContain('<not-authorized ');
     const early = world.connect(false, 'xmpp-component');
-    early.send(OPEN);
+    early.send(COMPONENT_HEADER);
     expect(early.send("<message from='comp.localhost' to='bob@localhost'/>")).toContain(
       '<not-authorized ',
     );
-    expect(world.connect(false, 'xmpp-component').send(OPEN.replace('comp', 'none'))).toContain(
-      '<host-unknown ',
-    );
-    component(world);
+    expect(
+      world.connect(false, 'xmpp-component').send(COMPONENT_HEADER.replace('comp', 'none')),
+    ).toContain('<host-unknown ');
+    world.component();
     const second = world.connect(false, 'xmpp-component');
-    const id = /id="([^"]+)"/.exec(second.send(OPEN))?.[1] ?? '';
+    const id = /id="([^"]+)"/.exec(second.send(COMPONENT_HEADER))?.[1] ?? '';
     expect(
       second.send(`<handshake>${createHash('sha1').update(`${id}hush`).digest('hex')}</handshake>`),
     ).toContain('<conflict ');
@@ -203,7 +192,7 @@ describe('components (XEP-0114)', () => {
 
   test('get everything for their domain, and speak for it', () => {
     const world = createXmppWorld();
-    const part = component(world);
+    const part = world.component();
     const alice = world.online('alice', 'a');
     alice.take();
     alice.send("<message to='any@comp.localhost/r' type='chat'><body>x</body></message>");
@@ -242,18 +231,18 @@ describe('components (XEP-0114)', () => {
 
   test('are cut off for false addresses', () => {
     const world = createXmppWorld();
-    expect(component(world).send("<message from='bob@localhost' to='alice@localhost'/>")).toContain(
-      '<invalid-from ',
-    );
+    expect(
+      world.component().send("<message from='bob@localhost' to='alice@localhost'/>"),
+    ).toContain('<invalid-from ');
     const other = createXmppWorld();
-    expect(component(other).send("<message from='comp.localhost'/>")).toContain(
+    expect(other.component().send("<message from='comp.localhost'/>")).toContain(
       '<improper-addressing ',
     );
   });
 
   test('consume queues and enter rooms, which they leave when they go', () => {
     const world = createXmppWorld();
-    const part = component(world);
+    const part = world.component();
     const alice = world.online('alice', 'a');
     part.send("<presence from='bot@comp.localhost/1' to='jobs@queues.localhost'/>");
     part.send(
@@ -271,7 +260,7 @@ describe('components (XEP-0114)', () => {
     part.connection.closed(null);
     expect(alice.take()).toContain('type="unavailable"');
     publish(world, '', 'jobs', 'w2');
-    const again = component(world);
+    const again = world.component();
     expect(
       again.send("<presence from='bot@comp.localhost/1' to='jobs@queues.localhost'/>"),
     ).toContain('<body>w2</body>');
