@@ -44,6 +44,9 @@ export class Component implements Entity, OutboxOwner {
     this.#link = link;
     this.#outbox = new Outbox(this, engine, host.counters);
     this.#barrier = new Barrier(host.context.clock, {
+      get held() {
+        return link.intake.held;
+      },
       ask: (id) => this.#ping(id),
       late: () => this.#late(),
       nextId: () => host.nextId(),

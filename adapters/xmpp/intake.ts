@@ -48,6 +48,10 @@ export class Intake {
     );
   }
 
+  get held(): boolean {
+    return this.#holds > 0;
+  }
+
   hold(): void {
     this.#holds++;
     this.#transport.hold();

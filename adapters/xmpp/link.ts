@@ -66,7 +66,11 @@ export class ServerLink implements Entity, OutboxOwner, LinkStreamOwner {
     this.#addresses = new LinkAddresses(host.domains, options.domain);
     this.#outbox = new Outbox(this, engine, host.counters);
     this.#queue = new LinkQueue(host, options, (stanza, receipt) => this.#write(stanza, receipt));
+    const isHeld = (): boolean => this.#holds > 0;
     this.#barrier = new Barrier(host.context.clock, {
+      get held() {
+        return isHeld();
+      },
       ask: (id) => this.#ping(id),
       late: () => this.#stream?.fail('connection-timeout', 'no answer'),
       nextId: () => host.nextId(),
@@ -206,7 +210,9 @@ export class ServerLink implements Entity, OutboxOwner, LinkStreamOwner {
       this.#barrier.refused(id, from, conditionIn(node));
     }
     if (!this.#domains.has(from.domain)) {
-      this.#write(errorReply(node, 'forbidden'), null);
+      if (kind !== 'presence' && isAnswerable(node)) {
+        this.#write(errorReply(node, 'forbidden'), null);
+      }
       return;
     }
     node.attrs.from = from.full;

@@ -1,6 +1,8 @@
 /** What is delivered to a component is done with when the component has answered for it. */
 import { expect, test } from 'vitest';
+import { ANSWER_MS, Barrier } from '../../../adapters/xmpp/barrier.ts';
 import { FIRST_ANSWER_MS } from '../../../adapters/xmpp/component-entity.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
 import { depth, publish } from './bystander.ts';
 import { createXmppWorld, type PipeClient, type XmppWorld } from './pipe-client.ts';
 
@@ -90,4 +92,16 @@ test('a component is told by a receipt that a queue has its message', () => {
     `<message from='${WORKER}' to='done@queues.localhost' id='d1'><body>x</body><request xmlns='urn:xmpp:receipts'/></message>`,
   );
   expect(seen).toContain(`<received xmlns="urn:xmpp:receipts" id="d1"/>`);
+});
+
+test('while its input is not read, an answer may be in there', () => {
+  const clock = new ManualClock();
+  const owner = { held: true, nextId: () => 'id', ask: () => {}, late: () => late++ };
+  let late = 0;
+  new Barrier(clock, owner).ask();
+  clock.advance(ANSWER_MS);
+  expect(late).toBe(0);
+  owner.held = false;
+  clock.advance(ANSWER_MS);
+  expect(late).toBe(1);
 });

@@ -346,6 +346,10 @@ describe('people of the other server', () => {
       "<message from='x@other.org' to='alice@mq.example.org' id='m'><body>x</body></message>",
     );
     expect(strange).toContain('<forbidden ');
+    const error = "<message type='error' from='x@other.org' to='alice@mq.example.org'/>";
+    expect(server.send(`${error}<presence from='x@other.org' to='alice@mq.example.org'/>`)).toBe(
+      '',
+    );
   });
 
   it('cannot speak in the name of people here', async () => {
@@ -373,5 +377,8 @@ describe('the end', () => {
     await stopped;
     expect(server.take()).toContain('</stream:stream>');
     expect(depth(world, QUEUE)).toBe(0);
+    server.break();
+    world.clock.advance(120_000);
+    expect(world.dialled).toBe(1);
   });
 });
