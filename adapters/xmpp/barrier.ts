@@ -41,10 +41,6 @@ export class Barrier {
     this.#owner = owner;
   }
 
-  get waiting(): number {
-    return this.#waiting.length;
-  }
-
   /** A stanza was written to `to` with that id; `patienceMs` is for the answer to the next question. */
   keep(id: string, to: string, receipt: Receipt, patienceMs: number = ANSWER_MS): void {
     this.#waiting.push({ id, to, receipt });
