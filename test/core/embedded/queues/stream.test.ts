@@ -295,11 +295,11 @@ describe('a stream refuses', () => {
       "precondition-failed: consumer prefetch count is not set for 'queue 's' in vhost '/''",
     );
     expect(consume({ credits, acknowledge: false })).toBe(
-      "not-implemented: automatic acknowledgement not supported by stream queue 's' in vhost '/'",
+      "not-implemented: automatic acknowledgement not supported by stream queues queue 's' in vhost '/'",
     );
-    for (const offset of ['sometime', -1, 1.5, true]) {
+    for (const offset of ['sometime', 1.5, true]) {
       const args = new Map([['x-stream-offset', offset]]);
-      expect(consume({ credits, arguments: args })).toContain("invalid 'x-stream-offset'");
+      expect(consume({ credits, arguments: args })).toContain("invalid arg 'x-stream-offset'");
     }
   });
 });
