@@ -146,6 +146,7 @@ export class NetTransport implements Transport, WireEvents, Flushable {
     if (this.#state !== State.OPEN) return;
     this.#timer?.cancel();
     this.#timer = null;
+    this.#wire.authenticated();
   }
 
   end(): void {

@@ -16,10 +16,14 @@ import type { Wire, WireEvents } from './wire.ts';
 
 /** What a message takes beside its body: headers, properties, XML. */
 const MESSAGE_MARGIN_BYTES = 1024 * 1024;
+/** What a client may send before it is known who it is: a message is kept until it is whole. */
+const LOGIN_BYTES_MAX = 1024 * 1024;
 /** "data frames in a binary format" only: [MQTT-6.0.0-1]; AMQP likewise. */
 const BINARY_SUBPROTOCOLS: ReadonlySet<string> = new Set(['mqtt', 'mqttv3.1', 'amqp']);
 /** RFC 6455 7.4.1: "a type of data it cannot accept". */
 const UNSUPPORTED_DATA = 1003;
+/** RFC 6455 7.4.1: "a message that is too big". */
+const TOO_BIG = 1009;
 /** Who offers no subprotocol at all: @cloudamqp/amqp-client. Other protocols' clients must offer. */
 const UNNAMED_SUBPROTOCOL = 'amqp';
 const NORMAL_CLOSURE = 1000;
@@ -113,12 +117,16 @@ class WebSocketWire implements Wire {
   /** Messages of the same read that were already taken apart when `pause` was called. */
   #kept: Buffer[] = [];
   #sent: () => void = () => {};
+  /** Counts until the client has logged in. */
+  readonly #watch: () => void;
 
   constructor(webSocket: WebSocket, socket: Socket, binary: boolean) {
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.secure = socket instanceof TLSSocket;
     this.#binary = binary;
+    this.#watch = this.#limitUntil(socket.bytesRead + LOGIN_BYTES_MAX);
+    socket.on('data', this.#watch);
   }
 
   channelBinding(name: string): Buffer | null {
@@ -172,12 +180,26 @@ class WebSocketWire implements Wire {
 
   upgrade(): void {}
 
+  authenticated(): void {
+    this.#socket.off('data', this.#watch);
+  }
+
   end(): void {
     this.#webSocket.close(NORMAL_CLOSURE);
   }
 
   destroy(): void {
     this.#webSocket.terminate();
+  }
+
+  #limitUntil(bytesMax: number): () => void {
+    return () => {
+      if (this.#socket.bytesRead <= bytesMax) return;
+      this.authenticated();
+      this.#webSocket.close(TOO_BIG, 'too much before the login');
+      this.#events?.refused(`more than ${LOGIN_BYTES_MAX} bytes came before the login`);
+      this.#webSocket.terminate();
+    };
   }
 
   #message(data: WebSocket.RawData, isBinary: boolean): void {

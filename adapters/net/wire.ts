@@ -42,6 +42,8 @@ export interface Wire {
   resume(): void;
   /** Goes over to TLS once what was sent has left. Streams only. */
   upgrade(tls: TlsAcceptor): void;
+  /** The client may send messages of any size that is allowed. */
+  authenticated(): void;
   /** Sends what waits, then closes. */
   end(): void;
   destroy(): void;
@@ -126,6 +128,8 @@ export class SocketWire implements Wire {
       });
     });
   }
+
+  authenticated(): void {}
 
   end(): void {
     this.#socket.end();

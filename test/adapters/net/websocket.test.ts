@@ -180,6 +180,22 @@ describe('a transport over WebSocket', () => {
     expect((await (await bytes.connection()).ended())?.message).toMatch(/payload/i);
   });
 
+  it('keeps no more than a login needs before the login, and any message after it', async () => {
+    const { port, bytes } = await open();
+    const half = Buffer.alloc(600 * 1024);
+    const known = await openClient(port, ['mqtt']);
+    const first = await bytes.connection();
+    first.transport.authenticated();
+    known.socket.send(Buffer.concat([half, half]));
+    await first.until(() => first.received.length === 2 * half.length);
+    const unknown = await openClient(port, ['mqtt']);
+    unknown.socket.send(half, { fin: false });
+    unknown.socket.send(half, { fin: false });
+    unknown.socket.on('error', () => {});
+    await once(unknown.socket, 'close');
+    expect((await (await bytes.connection()).ended())?.message).toMatch(/before the login/);
+  });
+
   it.each([
     ['an unmasked frame', Buffer.from([0x82, 0x01, 0x00]), 1002],
     ['a reserved opcode', Buffer.from([0x83, 0x80, 0, 0, 0, 0]), 1002],
