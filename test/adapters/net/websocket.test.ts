@@ -193,7 +193,8 @@ describe('a transport over WebSocket', () => {
     unknown.socket.send(half, { fin: false });
     unknown.socket.on('error', () => {});
     await once(unknown.socket, 'close');
-    expect((await (await bytes.connection()).ended())?.message).toMatch(/before the login/);
+    const second = await bytes.connection(1);
+    expect((await second.ended())?.message).toMatch(/before the login/);
   });
 
   it.each([
