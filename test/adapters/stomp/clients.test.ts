@@ -1,88 +1,34 @@
 /** Unmodified third-party clients against a whole gateway over real sockets. */
-import { spawn, spawnSync } from 'node:child_process';
-import { createConnection, type Socket } from 'node:net';
-import { Client, type IFrame, type IMessage, type IStompSocket } from '@stomp/stompjs';
-import stompit, { type StompitClient } from 'stompit';
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import type { Client, IFrame, IMessage } from '@stomp/stompjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { WebSocket } from 'ws';
 import type { Gateway } from '../../../main.ts';
 import { startGateway } from '../../support/gateway.ts';
+import { dial, dialStompit, type Headers } from './javascript-clients.ts';
 
 let gateway: Gateway;
+let activemq: Gateway;
 let queues = 0;
 
 beforeAll(async () => {
   gateway = await startGateway();
+  activemq = await startGateway({ stomp: { dialect: 'activemq' } });
 });
-afterAll(() => gateway.stop());
+afterAll(async () => {
+  await gateway.stop();
+  await activemq.stop();
+});
 
 /** A name that no other test uses. */
 function unused(prefix: string): string {
   return `${prefix}${++queues}`;
 }
 
-/** stompjs speaks to what looks like a browser's WebSocket. */
-class TcpSocket implements IStompSocket {
-  readonly url = 'tcp:';
-  readyState = 0;
-  onclose: IStompSocket['onclose'] = null;
-  onerror: IStompSocket['onerror'] = null;
-  onmessage: IStompSocket['onmessage'] = null;
-  onopen: IStompSocket['onopen'] = null;
-  readonly #socket: Socket;
+describe.each(['TCP', 'WebSocket'] as const)('@stomp/stompjs over %s', (socket) => {
+  const connect = (headers: Headers = {}): Promise<Client> => dial(socket, gateway, headers);
 
-  constructor(port: number) {
-    this.#socket = createConnection(port, '127.0.0.1', () => {
-      this.readyState = 1;
-      this.onopen?.({});
-    });
-    this.#socket.on('data', (data) => {
-      const bytes = new Uint8Array(data).buffer;
-      this.onmessage?.({ data: bytes });
-    });
-    this.#socket.on('close', () => {
-      this.readyState = 3;
-      this.onclose?.({});
-    });
-    this.#socket.on('error', (error) => this.onerror?.(error));
-  }
-
-  send(data: string | ArrayBuffer): void {
-    this.#socket.write(typeof data === 'string' ? data : Buffer.from(data));
-  }
-
-  close(): void {
-    this.#socket.end();
-  }
-}
-
-const TRANSPORTS = {
-  TCP: (): IStompSocket => new TcpSocket(gateway.port('stomp')),
-  WebSocket: (): IStompSocket => {
-    const url = `ws://127.0.0.1:${gateway.port('http')}/ws`;
-    return new WebSocket(url, ['v12.stomp', 'v11.stomp', 'v10.stomp']) as unknown as IStompSocket;
-  },
-};
-
-describe.each(['TCP', 'WebSocket'] as const)('@stomp/stompjs over %s', (transport) => {
-  async function connect(headers: Record<string, string> = {}): Promise<Client> {
-    const client = new Client({
-      webSocketFactory: TRANSPORTS[transport],
-      connectHeaders: { login: 'guest', passcode: 'guest', host: '/', ...headers },
-      forceBinaryWSFrames: false,
-      reconnectDelay: 0,
-      heartbeatIncoming: 1000,
-      heartbeatOutgoing: 1000,
-    });
-    await new Promise<void>((resolve, reject) => {
-      client.onConnect = () => resolve();
-      client.onStompError = (frame) => reject(new Error(frame.headers['message']));
-      client.activate();
-    });
-    return client;
-  }
-
-  function next(client: Client, destination: string, headers: Record<string, string> = {}) {
+  function next(client: Client, destination: string, headers: Headers = {}) {
     return new Promise<IMessage>((resolve) => {
       client.subscribe(destination, resolve, headers);
     });
@@ -168,19 +114,8 @@ describe.each(['TCP', 'WebSocket'] as const)('@stomp/stompjs over %s', (transpor
 });
 
 describe('stompit', () => {
-  function connect(): Promise<StompitClient> {
-    const options = {
-      host: '127.0.0.1',
-      port: gateway.port('stomp'),
-      connectHeaders: { host: '/', login: 'guest', passcode: 'guest', 'heart-beat': '1000,1000' },
-    };
-    return new Promise((resolve, reject) => {
-      stompit.connect(options, (error, client) => (error ? reject(error) : resolve(client)));
-    });
-  }
-
   test('sends with a receipt, receives, acknowledges and disconnects', async () => {
-    const client = await connect();
+    const client = await dialStompit(gateway);
     const destination = unused('/queue/stompit');
     const frame = client.send({ destination, 'content-type': 'text/plain', persistent: 'true' });
     frame.end('x'.repeat(200_000));
@@ -205,36 +140,97 @@ const PYTHON = '/usr/bin/python3';
 const HAVE_PYTHON = spawnSync(PYTHON, ['-c', 'import stomp']).status === 0;
 if (!HAVE_PYTHON) console.warn('SKIPPED: stomp.py is not installed (python3-stomp)');
 
-function run(command: string, args: readonly string[], input: string = ''): Promise<string> {
-  return new Promise((resolve, reject) => {
+/** A program at work; what it prints is looked at while it runs, and as a whole when it has ended. */
+class Program {
+  readonly ended: Promise<string>;
+  readonly #child: ChildProcessWithoutNullStreams;
+  #output = '';
+
+  constructor(command: string, args: readonly string[]) {
     const child = spawn(command, args);
-    let output = '';
-    child.stdout.on('data', (data) => {
-      output += String(data);
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data) => {
+        this.#output += String(data);
+      });
+    }
+    this.ended = new Promise((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code) => {
+        if (code === 0) resolve(this.#output);
+        else reject(new Error(this.#output));
+      });
     });
-    child.stderr.on('data', (data) => {
-      output += String(data);
-    });
-    child.on('error', reject);
-    child.on('close', (code) => (code === 0 ? resolve(output) : reject(new Error(output))));
-    child.stdin.end(input);
-  });
+  }
+
+  type(line: string): void {
+    this.#child.stdin.write(`${line}\n`);
+  }
+
+  /** What the expression finds, as soon as it is printed; the output up to its end is done with. */
+  async printed(expression: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = expression.exec(this.#output);
+      if (found !== null) {
+        this.#output = this.#output.slice(found.index + found[0].length);
+        return found;
+      }
+      await Promise.race([
+        once(this.#child.stdout, 'data'),
+        this.ended.then((output) => Promise.reject(new Error(`not printed: ${output}`))),
+      ]);
+    }
+  }
 }
 
 describe.skipIf(!HAVE_PYTHON)('stomp.py', () => {
-  test.each(['1.0', '1.1', '1.2'])('runs every scenario in version %s', async (version) => {
-    const script = new URL('scenarios.py', import.meta.url).pathname;
-    const output = await run(PYTHON, [script, String(gateway.port('stomp')), version]);
-    expect(output.trim().split('\n').at(-1)).toBe('ok');
+  const python = (name: string, ...args: string[]): Promise<string> =>
+    new Program(PYTHON, [new URL(name, import.meta.url).pathname, ...args]).ended;
+  const shell = (port: number, ...args: string[]): Program =>
+    new Program('stomp', ['-P', String(port), '-U', 'guest', '-W', 'guest', '-S', '1.2', ...args]);
+
+  describe.each(['rabbitmq', 'activemq'])('in the dialect %s', (dialect) => {
+    test.each(['1.0', '1.1', '1.2'])('runs every scenario in version %s', async (version) => {
+      const broker = dialect === 'rabbitmq' ? gateway : activemq;
+      const output = await python('scenarios.py', String(broker.port('stomp')), version, dialect);
+      expect(output.trim().split('\n').at(-1)).toBe('ok');
+    });
   });
 
   test('its command line sends', async () => {
     const destination = unused('/queue/cli');
-    const port = String(gateway.port('stomp'));
-    const args = ['-H', '127.0.0.1', '-P', port, '-U', 'guest', '-W', 'guest', '-S', '1.2'];
-    const output = await run('stomp', args, `send ${destination} hello from the shell\nquit\n`);
-    expect(output).not.toMatch(/error/i);
-    const script = new URL('receive.py', import.meta.url).pathname;
-    expect(await run(PYTHON, [script, port, destination])).toBe('hello from the shell\n');
+    const port = gateway.port('stomp');
+    const cli = shell(port, '-H', '127.0.0.1');
+    cli.type(`send ${destination} hello from the shell`);
+    cli.type('quit');
+    expect(await cli.ended).not.toMatch(/error/i);
+    expect(await python('receive.py', String(port), destination)).toBe('hello from the shell\n');
+  });
+
+  test("its command line works in ActiveMQ's dialect", async () => {
+    const cli = shell(activemq.port('stomp'), '-H', '127.0.0.1', '-V');
+    cli.type('subscribe /topic/cli.> auto');
+    cli.type('begin');
+    cli.type('send /topic/cli.a.b transacted');
+    cli.type('commit');
+    await cli.printed(/destination: \/topic\/cli\.a\.b\n[^>]*\ntransacted\n/);
+    cli.type('subscribe /queue/Consumer.cli.VirtualTopic.cli client-individual');
+    cli.type('sendrec /topic/fence subscribed');
+    await cli.printed(/RECEIPT\n/);
+    // What is refused is kept where it is persistent; the command line sends nothing that is.
+    const sender = await dial('TCP', activemq);
+    const persistent = { persistent: 'true' };
+    sender.publish({
+      destination: '/topic/VirtualTopic.cli',
+      body: 'refused',
+      headers: persistent,
+    });
+    await sender.deactivate();
+    const [, ack] = await cli.printed(/\nack: (\S+)\n[^>]*\nrefused\n/);
+    cli.type(`nack ${ack}`);
+    cli.type('subscribe /queue/ActiveMQ.DLQ auto');
+    await cli.printed(/\nrefused\n/);
+    cli.type('quit');
+    expect(await cli.ended).not.toMatch(/error/i);
   });
 });

@@ -1,10 +1,11 @@
-"""What a stomp.py application does, against the gateway on the port given; prints 'ok' at the end."""
+"""What a stomp.py application does, against the gateway on the port given and in the dialect that it
+speaks there; prints 'ok' at the end."""
 import sys
 import threading
 
 import stomp
 
-PORT, VERSION = int(sys.argv[1]), sys.argv[2]
+PORT, VERSION, DIALECT = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 CLASSES = {
     "1.0": stomp.StompConnection10,
     "1.1": stomp.StompConnection11,
@@ -62,13 +63,13 @@ def unique(prefix):
     return "%s-%s-%d" % (prefix, VERSION.replace(".", "_"), COUNT[0])
 
 
-def connect(user="guest", passcode="guest", **options):
+def connect(user="guest", passcode="guest", headers=None, **options):
     if VERSION != "1.0":
         options.setdefault("heartbeats", (2000, 2000))
     conn = CLASSES[VERSION](host_and_ports=[("127.0.0.1", PORT)], **options)
     listener = Listener()
     conn.set_listener("", listener)
-    conn.connect(user, passcode, wait=True)
+    conn.connect(user, passcode, wait=True, headers=headers or {})
     return conn, listener
 
 
@@ -206,7 +207,126 @@ def large():
     conn.disconnect()
 
 
-for scenario in (echo, acknowledgements, transactions, receipts, durable_subscription, replies, errors, large):
+def work_queue():
+    queue = unique("/queue/work")
+    conn, listener = connect()
+    subscribe(conn, queue, ack="client-individual")
+    for body in ("1", "2", "3"):
+        conn.send(queue, body, headers={"persistent": "true", "from": queue})
+    got = [listener.take("message")[0] for _ in range(3)]
+    ack(conn, got[2])
+    nack(conn, got[1])
+    conn.disconnect()
+    conn, listener = connect()
+    subscribe(conn, queue)
+    headers, body = listener.take("message")
+    assert (body, headers["redelivered"]) == ("1", "true"), (body, headers)
+    subscribe(conn, "/queue/ActiveMQ.DLQ", "dead", headers={"selector": "\"from\" = '%s'" % queue})
+    headers, body = listener.take("message")
+    assert (body, headers["persistent"]) == ("2", "true"), (body, headers)
+    listener.none(conn, "message")
+    conn.disconnect()
+
+
+def wildcards():
+    topic = unique("/topic/w")
+    conn, listener = connect()
+    subscribe(conn, topic + ".*.c", "word")
+    subscribe(conn, topic + ".>", "rest")
+    conn.send(topic + ".a.b", "one")
+    conn.send(topic + ".a.c", "both")
+    got = sorted((body, headers["destination"]) for headers, body in (listener.take("message") for _ in range(3)))
+    assert got == [("both", topic + ".a.c"), ("both", topic + ".a.c"), ("one", topic + ".a.b")], got
+    listener.none(conn, "message")
+    conn.disconnect()
+
+
+def virtual_topic():
+    name = unique("VirtualTopic")
+    name = name.replace("-", ".", 1)
+    conn, listener = connect()
+    worker, work = connect()
+    for reader in (conn, worker):
+        subscribe(reader, "/queue/Consumer.billing." + name, "billing", headers={"activemq.prefetchSize": "1"}, ack="client-individual")
+    subscribe(worker, "/queue/Consumer.audit." + name, "audit")
+    for body in ("1", "2"):
+        conn.send("/topic/" + name, body, headers={"persistent": "true"})
+    mine = [listener.take("message")[1]]
+    others = sorted(work.take("message")[1] for _ in range(3))
+    assert sorted(mine + others) == ["1", "1", "2", "2"], (mine, others)
+    conn.disconnect()
+    worker.disconnect()
+
+
+def durable_subscriber():
+    topic = unique("/topic/desk")
+    who = {"client-id": unique("reader")}
+    name = {"activemq.subscriptionName": "desk"}
+    conn, listener = connect(headers=who)
+    subscribe(conn, topic, headers={**name, "receipt": "s"})
+    listener.take("receipt")
+    conn.disconnect()
+    sender, sent = connect()
+    sender.send(topic, "missed", receipt="r")
+    sent.take("receipt")
+    conn, listener = connect(headers=who)
+    subscribe(conn, topic, headers=name)
+    assert listener.take("message")[1] == "missed"
+    sender.send(topic, "live")
+    assert listener.take("message")[1] == "live"
+    conn.send_frame("UNSUBSCRIBE", {"id": "sub", **name})
+    sender.disconnect()
+    conn.disconnect()
+
+
+def selectors():
+    queue = unique("/queue/offers")
+    conn, listener = connect()
+    other, rest = connect()
+    subscribe(conn, queue, headers={"selector": "price > 100 AND cur IN ('EUR', 'CHF')"})
+    for body, price in (("cheap", "5"), ("dear", "500")):
+        conn.send(queue, body, headers={"price": price, "cur": "EUR"})
+    assert listener.take("message")[1] == "dear"
+    subscribe(other, queue)
+    assert rest.take("message")[1] == "cheap"
+    listener.none(conn, "message")
+    conn.disconnect()
+    other.disconnect()
+
+
+def scheduled():
+    queue = unique("/queue/later")
+    conn, listener = connect()
+    subscribe(conn, queue)
+    conn.send(queue, "delayed", headers={"AMQ_SCHEDULED_DELAY": "300"})
+    conn.send(queue, "at once")
+    assert listener.take("message")[1] == "at once"
+    assert listener.take("message")[1] == "delayed"
+    conn.disconnect()
+
+
+def temporary_queue():
+    known = unique("/queue/known")
+    asker, answers = connect()
+    worker, work = connect()
+    subscribe(worker, known)
+    subscribe(asker, "/temp-queue/answers")
+    asker.send(known, "test", headers={"reply-to": "/temp-queue/answers", "correlation-id": "7"})
+    headers, _ = work.take("message")
+    worker.send(headers["reply-to"], "reply", headers={"correlation-id": headers["correlation-id"]})
+    headers, body = answers.take("message")
+    assert (body, headers["correlation-id"]) == ("reply", "7"), headers
+    asker.disconnect()
+    worker.disconnect()
+
+
+BOTH = (echo, transactions, receipts, large)
+OWN = {
+    "rabbitmq": (acknowledgements, durable_subscription, replies, errors),
+    "activemq": (work_queue, wildcards, virtual_topic, durable_subscriber, selectors, scheduled, temporary_queue),
+}
+
+for scenario in BOTH + OWN[DIALECT]:
     print(scenario.__name__, flush=True)
     scenario()
 print("ok")

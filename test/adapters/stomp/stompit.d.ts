@@ -2,6 +2,12 @@
 declare module 'stompit' {
   import type { Readable, Writable } from 'node:stream';
 
+  type Headers = Readonly<Record<string, string>>;
+
+  interface SendOptions {
+    readonly onReceipt?: () => void;
+  }
+
   export interface StompitMessage extends Readable {
     headers: Record<string, string>;
     readString(
@@ -10,13 +16,22 @@ declare module 'stompit' {
     ): void;
   }
 
+  export interface StompitTransaction {
+    readonly id: number;
+    send(headers: Headers): Writable;
+    commit(options: SendOptions): void;
+    abort(options: SendOptions): void;
+  }
+
   export interface StompitClient {
-    send(headers: Record<string, string>): Writable;
+    send(headers: Headers, options?: SendOptions): Writable;
     subscribe(
-      headers: Record<string, string>,
+      headers: Headers,
       listener: (error: Error | null, message: StompitMessage) => void,
     ): void;
-    ack(message: StompitMessage, headers: object, options: object, callback: () => void): void;
+    ack(message: StompitMessage, headers: object, options: SendOptions, done?: () => void): void;
+    nack(message: StompitMessage, headers: object, options: SendOptions): void;
+    begin(): StompitTransaction;
     disconnect(callback: () => void): void;
   }
 

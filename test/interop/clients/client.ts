@@ -85,22 +85,22 @@ export type Connect = (target: Target) => Promise<Client>;
 /** How long something that must arrive may take before the test says that it did not. */
 const PATIENCE_MS = 8000;
 
-interface Waiting {
-  readonly wanted: (message: Received) => boolean;
-  readonly take: (message: Received) => void;
+interface Waiting<T> {
+  readonly wanted: (message: T) => boolean;
+  readonly take: (message: T) => void;
 }
 
 /** Messages in order of arrival, each taken once. */
-export class Inbox {
+export class Inbox<T = Received> {
   readonly #name: string;
-  readonly #arrived: Received[] = [];
-  #waiting: Waiting[] = [];
+  readonly #arrived: T[] = [];
+  #waiting: Waiting<T>[] = [];
 
   constructor(name: string) {
     this.#name = name;
   }
 
-  push(message: Received): void {
+  push(message: T): void {
     const index = this.#waiting.findIndex(({ wanted }) => wanted(message));
     const [waiting] = index < 0 ? [] : this.#waiting.splice(index, 1);
     if (waiting === undefined) this.#arrived.push(message);
@@ -111,17 +111,17 @@ export class Inbox {
     return this.#arrived.length;
   }
 
-  next(): Promise<Received> {
+  next(): Promise<T> {
     return this.find(() => true);
   }
 
   /** The first one that satisfies `wanted`; others are left for whoever wants them. */
-  find(wanted: (message: Received) => boolean): Promise<Received> {
+  find(wanted: (message: T) => boolean): Promise<T> {
     const index = this.#arrived.findIndex(wanted);
     const [message] = index < 0 ? [] : this.#arrived.splice(index, 1);
     if (message !== undefined) return Promise.resolve(message);
     return new Promise((resolve, reject) => {
-      const take = (taken: Received): void => {
+      const take = (taken: T): void => {
         clearTimeout(timer);
         resolve(taken);
       };
