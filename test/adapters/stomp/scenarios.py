@@ -212,7 +212,7 @@ def work_queue():
     conn, listener = connect()
     subscribe(conn, queue, ack="client-individual")
     for body in ("1", "2", "3"):
-        conn.send(queue, body, headers={"persistent": "true", "from": queue})
+        conn.send(queue, body, headers={"persistent": "true", "job": queue})
     got = [listener.take("message")[0] for _ in range(3)]
     ack(conn, got[2])
     nack(conn, got[1])
@@ -221,7 +221,7 @@ def work_queue():
     subscribe(conn, queue)
     headers, body = listener.take("message")
     assert (body, headers["redelivered"]) == ("1", "true"), (body, headers)
-    subscribe(conn, "/queue/ActiveMQ.DLQ", "dead", headers={"selector": "\"from\" = '%s'" % queue})
+    subscribe(conn, "/queue/ActiveMQ.DLQ", "dead", headers={"selector": "job = '%s'" % queue})
     headers, body = listener.take("message")
     assert (body, headers["persistent"]) == ("2", "true"), (body, headers)
     listener.none(conn, "message")
@@ -242,13 +242,15 @@ def wildcards():
 
 
 def virtual_topic():
-    name = unique("VirtualTopic")
-    name = name.replace("-", ".", 1)
+    name = unique("VirtualTopic.orders")
     conn, listener = connect()
     worker, work = connect()
-    for reader in (conn, worker):
-        subscribe(reader, "/queue/Consumer.billing." + name, "billing", headers={"activemq.prefetchSize": "1"}, ack="client-individual")
-    subscribe(worker, "/queue/Consumer.audit." + name, "audit")
+    one = {"activemq.prefetchSize": "1", "receipt": "s"}
+    for reader, seen in ((conn, listener), (worker, work)):
+        subscribe(reader, "/queue/Consumer.billing." + name, "billing", headers=one, ack="client-individual")
+        seen.take("receipt")
+    subscribe(worker, "/queue/Consumer.audit." + name, "audit", headers={"receipt": "a"})
+    work.take("receipt")
     for body in ("1", "2"):
         conn.send("/topic/" + name, body, headers={"persistent": "true"})
     mine = [listener.take("message")[1]]
