@@ -167,7 +167,7 @@ function patched(message: Message): Buffer {
   parse(message, taken);
   const headers = fittingHeaders(message.properties.headers);
   headers.push(...taken);
-  const values = new Map<number, Buffer>();
+  const values: Values = new Map();
   eachProperty(native, (property, start, end) => {
     values.set(property, native.subarray(start, end));
   });
@@ -181,29 +181,29 @@ function patched(message: Message): Buffer {
 /** A message of another protocol. */
 function converted(message: Message, now: number): Buffer {
   const properties = message.properties;
-  const values = new Map<number, Buffer>();
+  const values: Values = new Map();
   const headers: [string, HeaderValue][] = [];
   const put = (property: number, header: string, text: string | undefined): void => {
     if (text === undefined) return;
     if (isLong(text)) headers.push([header, text]);
-    else values.set(property, shortString(text));
+    else values.set(property, text);
   };
   for (const [property, name, header] of TEXTS) put(property, header, properties[name]);
   const { correlationId, replyTo, timestamp } = properties;
   if (Buffer.isBuffer(correlationId)) {
     const text = `${BYTES_PREFIX}${correlationId.toString('base64url')}`;
-    if (!isLong(text)) values.set(Property.CORRELATION_ID, shortString(text));
+    if (!isLong(text)) values.set(Property.CORRELATION_ID, text);
     headers.push([CORRELATION_HEADER, correlationId]);
   } else {
     put(Property.CORRELATION_ID, CORRELATION_HEADER, correlationId);
   }
   if (replyTo !== undefined) put(Property.REPLY_TO, REPLY_HEADER, addressToReplyKey(replyTo));
   if (timestamp !== undefined) values.set(Property.TIMESTAMP, longLong(timestamp));
-  values.set(Property.DELIVERY_MODE, Buffer.from([message.durable ? 2 : 1]));
-  if (message.priority > 0) values.set(Property.PRIORITY, Buffer.from([message.priority]));
+  values.set(Property.DELIVERY_MODE, message.durable ? 2 : 1);
+  if (message.priority > 0) values.set(Property.PRIORITY, message.priority);
   if (message.expiresAt > 0) {
     const remainingMs = Math.max(0, message.expiresAt - now);
-    values.set(Property.EXPIRATION, shortString(String(remainingMs)));
+    values.set(Property.EXPIRATION, String(remainingMs));
   }
   headers.push(...fittingHeaders(properties.headers));
   if (message.retain) headers.push([RETAIN_HEADER, true]);
@@ -242,13 +242,33 @@ export function shortKey(routingKey: string): string {
   return routingKey.length <= 85 ? routingKey : fitKey(routingKey);
 }
 
-function assemble(values: ReadonlyMap<number, Buffer>): Buffer {
+/** Properties by their flags: a short string, an octet, or the bytes of any field. */
+type Values = Map<number, string | number | Buffer>;
+
+/** In the order that they stand in: flags from the highest bit (AMQP 0-9-1 section 4.2.6.1). */
+const IN_ORDER: readonly number[] = Object.values(Property).sort((a, b) => b - a);
+
+function assemble(values: Values): Buffer {
   let flags = 0;
-  for (const property of values.keys()) flags |= property;
-  const parts: Buffer[] = [Buffer.from([flags >> 8, flags & 0xff])];
-  const inOrder = [...values].sort(([a], [b]) => b - a);
-  for (const [, value] of inOrder) parts.push(value);
-  return Buffer.concat(parts);
+  let length = 2;
+  for (const [property, value] of values) {
+    flags |= property;
+    if (typeof value === 'number') length++;
+    else length += typeof value === 'string' ? 1 + Buffer.byteLength(value) : value.length;
+  }
+  const bytes = Buffer.allocUnsafe(length);
+  let at = bytes.writeUInt16BE(flags);
+  for (const property of IN_ORDER) {
+    const value = (flags & property) === 0 ? undefined : values.get(property);
+    if (value === undefined) continue;
+    if (typeof value === 'number') bytes[at++] = value;
+    else if (typeof value === 'string') {
+      const size = bytes.write(value, at + 1);
+      bytes[at] = size;
+      at += 1 + size;
+    } else at += value.copy(bytes, at);
+  }
+  return bytes;
 }
 
 function table(headers: Headers): Buffer {
@@ -257,11 +277,6 @@ function table(headers: Headers): Buffer {
   encoded.writeUInt32BE(bytes, 0);
   writeEntries(headers, encoded, 4);
   return encoded;
-}
-
-function shortString(text: string): Buffer {
-  const bytes = Buffer.from(text);
-  return Buffer.concat([Buffer.from([bytes.length]), bytes]);
 }
 
 function longLong(seconds: number): Buffer {
