@@ -186,8 +186,10 @@ class Program {
 describe.skipIf(!HAVE_PYTHON)('stomp.py', () => {
   const python = (name: string, ...args: string[]): Promise<string> =>
     new Program(PYTHON, [new URL(name, import.meta.url).pathname, ...args]).ended;
-  const shell = (port: number, ...args: string[]): Program =>
-    new Program('stomp', ['-P', String(port), '-U', 'guest', '-W', 'guest', '-S', '1.2', ...args]);
+  const shell = (port: number, ...more: string[]): Program => {
+    const login = ['-U', 'guest', '-W', 'guest', '-S', '1.2'];
+    return new Program('stomp', ['-H', '127.0.0.1', '-P', String(port), ...login, ...more]);
+  };
 
   describe.each(['rabbitmq', 'activemq'])('in the dialect %s', (dialect) => {
     test.each(['1.0', '1.1', '1.2'])('runs every scenario in version %s', async (version) => {
@@ -200,7 +202,7 @@ describe.skipIf(!HAVE_PYTHON)('stomp.py', () => {
   test('its command line sends', async () => {
     const destination = unused('/queue/cli');
     const port = gateway.port('stomp');
-    const cli = shell(port, '-H', '127.0.0.1');
+    const cli = shell(port);
     cli.type(`send ${destination} hello from the shell`);
     cli.type('quit');
     expect(await cli.ended).not.toMatch(/error/i);
@@ -208,7 +210,7 @@ describe.skipIf(!HAVE_PYTHON)('stomp.py', () => {
   });
 
   test("its command line works in ActiveMQ's dialect", async () => {
-    const cli = shell(activemq.port('stomp'), '-H', '127.0.0.1', '-V');
+    const cli = shell(activemq.port('stomp'), '-V');
     cli.type('subscribe /topic/cli.> auto');
     cli.type('begin');
     cli.type('send /topic/cli.a.b transacted');
