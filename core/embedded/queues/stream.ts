@@ -31,6 +31,7 @@ import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } fr
 import { Entry, EntryState, type Home } from './entry.ts';
 import { Member } from './member.ts';
 import { requireDurable } from './quorum.ts';
+import { filtered } from './stream-filter.ts';
 import { type StreamGroup, StreamGroups } from './stream-groups.ts';
 import { MemoryStreamLog, type StreamLog } from './stream-log.ts';
 import { type StreamStart, streamStart } from './stream-offset.ts';
@@ -160,8 +161,9 @@ class StreamQueue implements Queue, Home {
       const whole = `invalid arg '${STREAM_OFFSET_HEADER}' for ${this.#where}: ${reason}`;
       throw new BrokerError('precondition-failed', whole);
     }
+    const wanted = filtered(spec, this.#where);
     const group = this.#join(spec, start);
-    const member = new Member(spec, consumer, owner, {
+    const member = new Member(wanted, consumer, owner, {
       resumed: () => this.#serve(this.#readers.values()),
       cancelled: (gone) => {
         if (gone.idle) this.#readers.delete(gone);
