@@ -8,6 +8,8 @@ export const DEFAULT_LIMITS = {
   connectionsMax: 20_000,
   /** From accept to logged in, in milliseconds. */
   loginTimeoutMs: 10_000,
+  /** What one client may send, in bytes a second; it may save up two seconds of it. 0: any. */
+  inputBytesPerSecondMax: 0,
   /** Largest message body on any protocol, in bytes. */
   messageBytesMax: 64 * 1024 * 1024,
   /** Output waiting for one receiver: past it deliveries to it pause, in bytes. */

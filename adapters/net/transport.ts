@@ -19,6 +19,7 @@ import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Connection, Transport } from '../adapter.ts';
 import { Output } from '../output.ts';
 import type { Flushable, Flusher } from './flusher.ts';
+import { InputRate } from './input-rate.ts';
 import type { TlsAcceptor } from './tls.ts';
 import type { Wire, WireEvents } from './wire.ts';
 
@@ -55,6 +56,8 @@ export class NetTransport implements Transport, WireEvents, Flushable {
   /** The login time-out, later the grace of closing. */
   #timer: Timer | null;
   #held = 0;
+  /** Null: it may send as fast as it can. */
+  readonly #rate: InputRate | null;
   /** On the flusher's list. */
   #listed = false;
   /** Bytes were left in `output` because a write was waiting. */
@@ -77,6 +80,8 @@ export class NetTransport implements Transport, WireEvents, Flushable {
       () => this.#touch(),
       () => this.#gathered(),
     );
+    const { inputBytesPerSecondMax: rate } = around.limits;
+    this.#rate = rate === 0 ? null : new InputRate(rate, around.clock);
     this.#timer = around.clock.after(around.limits.loginTimeoutMs, () =>
       this.#abort('login timed out'),
     );
@@ -186,6 +191,7 @@ export class NetTransport implements Transport, WireEvents, Flushable {
   received(chunk: Buffer): void {
     this.#around.counters.bytesReceived += chunk.length;
     if (this.#state !== State.OPEN || this.#connection === null) return;
+    if (this.#rate !== null) this.#slowDown(this.#rate.taken(chunk.length));
     try {
       this.#connection.receive(chunk);
     } catch (error) {
@@ -249,6 +255,13 @@ export class NetTransport implements Transport, WireEvents, Flushable {
     } catch (error) {
       this.#say().error({ reason: reasonOf(error), error }, 'internal error while closing');
     }
+  }
+
+  /** It has sent more than it may: nothing is read for so long. */
+  #slowDown(waitMs: number): void {
+    if (waitMs === 0) return;
+    this.hold();
+    this.#around.clock.after(waitMs, () => this.release());
   }
 
   /** Bytes on their way that the kernel has not taken. */

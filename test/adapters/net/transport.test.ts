@@ -148,6 +148,24 @@ describe('a transport over TCP', () => {
     await connection.until(() => bytes === 30 * flood.length);
   });
 
+  it('reads no faster than a client may send', async () => {
+    const { listen, gate, clock } = open({ inputBytesPerSecondMax: 1000 });
+    const listener = await listen(gate);
+    const client = await connect(listener.port);
+    const connection = await gate.connection();
+    client.send('a'.repeat(2500));
+    await connection.until(() => connection.received.length === 2500);
+    client.send('b');
+    await roundTrip(listener.port, gate);
+    expect(connection.received.length).toBe(2500);
+    // Two seconds were saved up; half a second more has to pass.
+    clock.advance(499);
+    await roundTrip(listener.port, gate);
+    expect(connection.received.length).toBe(2500);
+    clock.advance(1);
+    await connection.until(() => connection.received.length === 2501);
+  });
+
   it('is congested above the limit and tells when it has drained', async () => {
     const { listen, gate } = open({});
     const listener = await listen(gate);
@@ -289,6 +307,7 @@ interface OpenOptions {
   readonly echoes?: boolean;
   readonly outputPauseBytes?: number;
   readonly outputCloseBytes?: number;
+  readonly inputBytesPerSecondMax?: number;
 }
 
 function open({ echoes = false, ...limits }: OpenOptions) {
