@@ -383,6 +383,8 @@ export interface Consumer {
 }
 
 export interface Subscription {
+  /** The queue's own time-out for acknowledgements (`x-consumer-timeout`), in milliseconds. */
+  timeoutMs?: number;
   /** Hands out nothing until `resume`. */
   pause(): void;
   resume(): void;

@@ -60,8 +60,8 @@ class AmqpGate implements Gate, ConnectionOwner {
 
   #watch(): void {
     const { consumerTimeoutMs } = this.options;
-    if (consumerTimeoutMs === 0) return;
-    const intervalMs = Math.min(TIMEOUT_CHECK_MS, consumerTimeoutMs);
+    // Queues may have a time-out where the gateway has none.
+    const intervalMs = Math.min(TIMEOUT_CHECK_MS, consumerTimeoutMs || TIMEOUT_CHECK_MS);
     this.#timer = this.context.clock.after(intervalMs, () => {
       const now = this.context.clock.now();
       for (const connection of this.#connections) connection.checkTimeouts(now);

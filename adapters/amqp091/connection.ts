@@ -145,7 +145,7 @@ export class AmqpConnection
 
   checkTimeouts(now: number): void {
     const { consumerTimeoutMs } = this.options;
-    if (this.#state !== State.OPEN || consumerTimeoutMs === 0) return;
+    if (this.#state !== State.OPEN) return;
     this.turn.run(() => {
       for (const channel of [...this.#channels.values()])
         channel.checkTimeout(now, consumerTimeoutMs);

@@ -51,6 +51,8 @@ export class Consuming implements ConsumerOwner {
   #replyQueue: string | null = null;
   /** Since when, and from which delivery tag on, nothing older waited (`checkTimeout`). */
   #marks: { readonly at: number; readonly tag: number }[] = [];
+  /** Of queues that have one of their own, in milliseconds. */
+  readonly #timeouts = new Map<string, number>();
 
   constructor(channel: ChannelPort, transaction: Transaction) {
     this.channel = channel;
@@ -175,22 +177,42 @@ export class Consuming implements ConsumerOwner {
   }
 
   /**
-   * Called now and then: throws where a delivery has waited for `timeoutMs`. Time is noted per
-   * call, not per delivery, so a client gets up to one interval longer.
+   * Called now and then: throws where a delivery has waited for its queue's own time-out, or for
+   * `defaultMs` (0: for ever) where the queue has none. Time is noted per call, not per delivery, so
+   * a client gets up to one interval longer.
    */
-  checkTimeout(now: number, timeoutMs: number): void {
-    const { oldest, next } = this.unsettled;
-    const overdue = this.#marks.findLast((mark) => now - mark.at >= timeoutMs);
-    if (overdue !== undefined && oldest < overdue.tag) {
+  checkTimeout(now: number, defaultMs: number): void {
+    const longest = Math.max(defaultMs, ...this.#timeouts.values());
+    if (longest === 0) return;
+    const overdue = this.#overdue(now, defaultMs);
+    if (overdue !== null) {
       this.#marks = [];
       throw preconditionFailed(
         `delivery acknowledgement on channel ${this.channel.number} timed out. ` +
-          `Timeout value used: ${timeoutMs} ms. ` +
+          `Timeout value used: ${overdue} ms. ` +
           'This timeout value can be configured, see consumers doc guide to learn more',
       );
     }
-    this.#marks = this.#marks.filter((mark) => mark.tag > oldest && mark !== overdue);
+    const { oldest, next } = this.unsettled;
+    const useful = this.#marks.findLastIndex((mark) => now - mark.at >= longest);
+    this.#marks = this.#marks.slice(Math.max(0, useful)).filter((mark) => mark.tag > oldest);
     if (oldest < next) this.#marks.push({ at: now, tag: next });
+  }
+
+  /** The time-out that a delivery has waited for; null: none has. */
+  #overdue(now: number, defaultMs: number): number | null {
+    const { oldest } = this.unsettled;
+    if (this.#timeouts.size === 0) return oldest < this.#tagAt(now - defaultMs) ? defaultMs : null;
+    for (const [tag, { queue }] of this.unsettled.entries()) {
+      const timeoutMs = this.#timeouts.get(queue) ?? defaultMs;
+      if (timeoutMs > 0 && tag < this.#tagAt(now - timeoutMs)) return timeoutMs;
+    }
+    return null;
+  }
+
+  /** Lower tags had been given by that time. */
+  #tagAt(time: number): number {
+    return this.#marks.findLast(({ at }) => at <= time)?.tag ?? 0;
   }
 
   /** Gives everything back: consumers first, so that nothing returns to this channel. */
@@ -235,6 +257,8 @@ export class Consuming implements ConsumerOwner {
         return this.channel.link.session.consume(spec, consumer);
       },
       (subscription) => {
+        const { timeoutMs } = subscription;
+        if (timeoutMs !== undefined) this.#timeouts.set(queue, timeoutMs);
         consumer.started(subscription);
         if (shut !== null) shut.limit = 0;
       },

@@ -98,6 +98,15 @@ export class Unsettled {
     return taken;
   }
 
+  /** From the lowest tag on. */
+  *entries(): Generator<readonly [tag: number, delivery: Delivery]> {
+    yield* this.#old;
+    for (let tag = this.#head; tag < this.#next; tag++) {
+      const delivery = this.#ring[tag & this.#mask] ?? null;
+      if (delivery !== null) yield [tag, delivery];
+    }
+  }
+
   takeAll(): [tag: number, delivery: Delivery][] {
     const taken: [number, Delivery][] = [...this.#old];
     this.#old.clear();

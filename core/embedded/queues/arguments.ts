@@ -8,6 +8,9 @@ import { DEDUPLICATION, DEDUPLICATION_HEADER } from '../duplicates.ts';
 export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
 export type Overflow = (typeof OVERFLOWS)[number];
 
+/** How long a delivery may wait to be settled, in milliseconds; 0: as the gateway says. */
+export const CONSUMER_TIMEOUT = 'x-consumer-timeout';
+
 /** RabbitMQ's own limit: ten years, in milliseconds. */
 const DURATION_MS_MAX = 10 * 365 * 24 * 3_600_000;
 
@@ -57,6 +60,7 @@ export const KNOWN_ARGUMENTS = [
   'x-single-active-consumer',
   'x-queue-type',
   'x-delivery-limit',
+  CONSUMER_TIMEOUT,
   'x-delayed-retry-type',
   'x-delayed-retry-min',
   'x-delayed-retry-max',
@@ -75,6 +79,7 @@ export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
   if (deadLetterRoutingKey !== null && deadLetterExchange === null) {
     reader.fail('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined');
   }
+  reader.milliseconds(CONSUMER_TIMEOUT, 0);
   reader.flag(DEDUPLICATION);
   reader.text(DEDUPLICATION_HEADER);
   return {

@@ -18,6 +18,7 @@ export class Member implements Subscription {
   readonly spec: ConsumeSpec;
   readonly consumer: Consumer;
   readonly owner: Owner;
+  timeoutMs?: number;
   /** What it wants; undefined: everything. One that heeds groups has one of its own. */
   readonly filter: ConsumeSpec['filter'];
   readonly #events: MemberEvents;

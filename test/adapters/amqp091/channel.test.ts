@@ -355,6 +355,26 @@ test('a delivery that nobody settles ends its channel', () => {
   );
 });
 
+test.each([
+  ['shorter', 60_000, 0, true],
+  ['shorter', 60_000, 1_800_000, true],
+  ['longer', 600_000, 60_000, false],
+])('a queue may have a %s time-out of its own: %i ms beside %i', (_than, own, gateway, ends) => {
+  const stage = new Stage({}, { consumerTimeoutMs: gateway });
+  const client = stage.ready();
+  client.ask(
+    declareQueue(1, 'q', 0, table(entry('x-consumer-timeout', 'I', long(own)))),
+    consume(1, 'q', 'c'),
+  );
+  client.ask(publish(1, 'q', 'x'));
+  for (let minute = 0; minute < 4; minute++) stage.world.clock.advance(60_000);
+  const said = client.hear().filter((line) => line.includes('timed out'));
+  expect(said.map((line) => /used: (\d+) ms/.exec(line)?.[1])).toEqual(ends ? [String(own)] : []);
+  if (ends) return;
+  for (let minute = 0; minute < 8; minute++) stage.world.clock.advance(60_000);
+  expect(client.hear().join()).toContain(`Timeout value used: ${own} ms`);
+});
+
 test('who acknowledges in time is not timed out', () => {
   const stage = new Stage({}, { consumerTimeoutMs: 120_000 });
   const client = stage.ready();
