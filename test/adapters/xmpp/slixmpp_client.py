@@ -75,10 +75,13 @@ async def roster(alice, bob):
     alice.add_event_handler('presence_available', lambda p: p['from'].bare == 'bob@localhost' and seen.set())
     await alice.get_roster()
     await bob.get_roster()
+    both = asyncio.Event()
+    entry = alice.client_roster['bob@localhost']
+    # The push may come before or behind the presence.
+    alice.add_event_handler('roster_update', lambda _: entry['subscription'] == 'both' and both.set())
     alice.send_presence(pto='bob@localhost', ptype='subscribe')
-    await asyncio.wait_for(seen.wait(), 10)
-    await asyncio.sleep(0)
-    say('roster', subscription=alice.client_roster['bob@localhost']['subscription'])
+    await asyncio.wait_for(asyncio.gather(seen.wait(), both.wait()), 10)
+    say('roster', subscription=entry['subscription'])
     alice.del_roster_item('bob@localhost')
 
 
