@@ -59,6 +59,12 @@ export class CheckpointFile {
     }
   }
 
+  /** As the last checkpoint has it, or the one that is being written; null: not at all. */
+  get(key: Key): Buffer | null {
+    const bytes = this.#database.getBinary([...key]);
+    return bytes === undefined ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
   /** Changes and place as one; resolved when they are on the disk. */
   async write(changes: Changes, place: Place): Promise<void> {
     const database = this.#database;
@@ -72,6 +78,8 @@ export class CheckpointFile {
       void database.put([...META], Buffer.from(JSON.stringify(meta)));
     });
     await database.flushed;
+    // What is read from here on is this checkpoint's.
+    database.resetReadTxn();
     await seal(this.#path);
   }
 
