@@ -11,11 +11,11 @@ import type { ExchangeSpec } from '../../engine.ts';
 import { plain, toText } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
 import { type HeaderTable, type HeaderValue, header, type Message } from '../../message.ts';
-import type { Binding } from '../binding.ts';
 import { DEDUPLICATION, deduplicationHeader, duplicateKey, SeenKeys } from '../duplicates.ts';
 import type { Matches } from '../matches.ts';
 import type { ExchangeType, Router, RouterContext } from '../types.ts';
 import { fanout } from './fanout.ts';
+import { type Front, inFrontOf } from './inner.ts';
 
 const SIZE = 'x-cache-size';
 const TTL = 'x-cache-ttl';
@@ -24,7 +24,7 @@ const FOR_EVER = Number.MAX_SAFE_INTEGER;
 
 export const deduplication: ExchangeType = {
   name: DEDUPLICATION,
-  create: (spec, context) => new DeduplicatingRouter(fanout.create(spec, context), spec, context),
+  create: (spec, context) => deduplicating(fanout.create(spec, context), spec, context),
 };
 
 /** A router of its type, and in front of it what its arguments ask for. */
@@ -35,10 +35,14 @@ export function createRouter(
 ): Router {
   const router = type.create(spec, context);
   const asked = type !== deduplication && spec.arguments.get(DEDUPLICATION) === true;
-  return asked ? new DeduplicatingRouter(router, spec, context) : router;
+  return asked ? deduplicating(router, spec, context) : router;
 }
 
-class DeduplicatingRouter implements Router {
+function deduplicating(inner: Router, spec: ExchangeSpec, context: RouterContext): Router {
+  return inFrontOf(inner, new DeduplicatingFront(inner, spec, context));
+}
+
+class DeduplicatingFront implements Front {
   readonly #inner: Router;
   readonly #header: string;
   /** Milliseconds; null: for ever. */
@@ -65,18 +69,6 @@ class DeduplicatingRouter implements Router {
     this.#seen = new SeenKeys(size, table, context.clock.now());
   }
 
-  get history(): readonly Message[] {
-    return this.#inner.history ?? [];
-  }
-
-  add(binding: Binding): void {
-    this.#inner.add(binding);
-  }
-
-  remove(binding: Binding): void {
-    this.#inner.remove(binding);
-  }
-
   route(message: Message, routingKey: string, matches: Matches): void {
     if (!this.#repeats(message)) this.#inner.route(message, routingKey, matches);
   }
@@ -93,7 +85,6 @@ class DeduplicatingRouter implements Router {
 
   close(deleting: boolean): void {
     if (deleting) this.#seen.clear();
-    this.#inner.close?.(deleting);
   }
 
   #repeats(message: Message): boolean {

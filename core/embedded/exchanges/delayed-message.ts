@@ -5,10 +5,10 @@
  */
 import { BrokerError } from '../../errors.ts';
 import type { Message } from '../../message.ts';
-import type { Binding } from '../binding.ts';
 import type { Matches } from '../matches.ts';
 import type { ExchangeType, Router, WaitingPlace } from '../types.ts';
 import { delayOf } from '../waiting-room.ts';
+import { type Front, inFrontOf } from './inner.ts';
 
 export const delayedMessage: ExchangeType = {
   name: 'x-delayed-message',
@@ -22,29 +22,17 @@ export const delayedMessage: ExchangeType = {
       );
     }
     const inner = type.create(spec, context);
-    return new DelayedMessageRouter(inner, context.waitingRoom(spec));
+    return inFrontOf(inner, new DelayingFront(inner, context.waitingRoom(spec)));
   },
 };
 
-class DelayedMessageRouter implements Router {
+class DelayingFront implements Front {
   readonly #inner: Router;
   readonly #room: WaitingPlace;
 
   constructor(inner: Router, room: WaitingPlace) {
     this.#inner = inner;
     this.#room = room;
-  }
-
-  get history(): readonly Message[] {
-    return this.#inner.history ?? [];
-  }
-
-  add(binding: Binding): void {
-    this.#inner.add(binding);
-  }
-
-  remove(binding: Binding): void {
-    this.#inner.remove(binding);
   }
 
   route(message: Message, routingKey: string, matches: Matches): void {
@@ -58,7 +46,6 @@ class DelayedMessageRouter implements Router {
 
   close(deleting: boolean): void {
     this.#room.close(deleting);
-    this.#inner.close?.(deleting);
   }
 }
 
