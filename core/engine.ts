@@ -383,8 +383,8 @@ export interface Consumer {
 }
 
 export interface Subscription {
-  /** The queue's own time-out for acknowledgements (`x-consumer-timeout`), in milliseconds. */
-  timeoutMs?: number;
+  /** The queue's own time-out for acknowledgements at present, in milliseconds; 0: none. */
+  readonly timeoutMs?: number;
   /** Hands out nothing until `resume`. */
   pause(): void;
   resume(): void;

@@ -5,7 +5,14 @@
  * Prefetch is RabbitMQ's reading of AMQP 1.8.3.1: `global` false is the window of each consumer
  * that is started afterwards, true one window that all consumers of the channel share.
  */
-import { Credit, type Delivery, type Eventually, Outcome, type Pulled } from '../../core/engine.ts';
+import {
+  Credit,
+  type Delivery,
+  type Eventually,
+  Outcome,
+  type Pulled,
+  type Subscription,
+} from '../../core/engine.ts';
 import { isInteger, plain, typeNameOf } from '../../core/envelope.ts';
 import type { BrokerError } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
@@ -51,8 +58,8 @@ export class Consuming implements ConsumerOwner {
   #replyQueue: string | null = null;
   /** Since when, and from which delivery tag on, nothing older waited (`checkTimeout`). */
   #marks: { readonly at: number; readonly tag: number }[] = [];
-  /** Of queues that have one of their own, in milliseconds. */
-  readonly #timeouts = new Map<string, number>();
+  /** One by queue: it knows the queue's own time-out. */
+  readonly #subscriptions = new Map<string, Subscription>();
 
   constructor(channel: ChannelPort, transaction: Transaction) {
     this.channel = channel;
@@ -182,9 +189,10 @@ export class Consuming implements ConsumerOwner {
    * a client gets up to one interval longer.
    */
   checkTimeout(now: number, defaultMs: number): void {
-    const longest = Math.max(defaultMs, ...this.#timeouts.values());
+    const own = Math.max(0, ...[...this.#subscriptions.values()].map(timeoutOf));
+    const longest = Math.max(defaultMs, own);
     if (longest === 0) return;
-    const overdue = this.#overdue(now, defaultMs);
+    const overdue = this.#overdue(now, defaultMs, own > 0);
     if (overdue !== null) {
       this.#marks = [];
       throw preconditionFailed(
@@ -199,12 +207,15 @@ export class Consuming implements ConsumerOwner {
     if (oldest < next) this.#marks.push({ at: now, tag: next });
   }
 
-  /** The time-out that a delivery has waited for; null: none has. */
-  #overdue(now: number, defaultMs: number): number | null {
+  /**
+   * The time-out that a delivery has waited for; null: none has. `own`: some queue has one of its
+   * own.
+   */
+  #overdue(now: number, defaultMs: number, own: boolean): number | null {
     const { oldest } = this.unsettled;
-    if (this.#timeouts.size === 0) return oldest < this.#tagAt(now - defaultMs) ? defaultMs : null;
+    if (!own) return oldest < this.#tagAt(now - defaultMs) ? defaultMs : null;
     for (const [tag, { queue }] of this.unsettled.entries()) {
-      const timeoutMs = this.#timeouts.get(queue) ?? defaultMs;
+      const timeoutMs = timeoutOf(this.#subscriptions.get(queue)) || defaultMs;
       if (timeoutMs > 0 && tag < this.#tagAt(now - timeoutMs)) return timeoutMs;
     }
     return null;
@@ -257,8 +268,7 @@ export class Consuming implements ConsumerOwner {
         return this.channel.link.session.consume(spec, consumer);
       },
       (subscription) => {
-        const { timeoutMs } = subscription;
-        if (timeoutMs !== undefined) this.#timeouts.set(queue, timeoutMs);
+        this.#subscriptions.set(queue, subscription);
         consumer.started(subscription);
         if (shut !== null) shut.limit = 0;
       },
@@ -351,6 +361,10 @@ export class Consuming implements ConsumerOwner {
   #write(method: number): void {
     writeMethod(this.channel.link.transport.output, this.channel.number, method);
   }
+}
+
+function timeoutOf(subscription: Subscription | undefined): number {
+  return subscription?.timeoutMs ?? 0;
 }
 
 function unknownTag(tag: number): AmqpError {

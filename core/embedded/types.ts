@@ -13,7 +13,7 @@ import type {
   Table,
 } from '../engine.ts';
 import type { Limits } from '../limits.ts';
-import type { Death, Message } from '../message.ts';
+import type { Death, HeaderTable, Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
 import type { Random } from '../random.ts';
 import type { Registry } from '../registry.ts';
@@ -137,9 +137,18 @@ export interface WaitingPlace extends Destination {
   close(deleting: boolean): void;
 }
 
+/** Where a queue sends what it gives up. */
+export interface DeadLetters {
+  readonly exchange: string;
+  /** Null: the message keeps its own keys. */
+  readonly routingKey: string | null;
+}
+
 export interface Queue extends Destination {
   readonly spec: QueueSpec;
   readonly type: string;
+  /** Null: nowhere. */
+  readonly deadLetters: DeadLetters | null;
   readonly ready: number;
   readonly unacknowledged: number;
   readonly consumers: number;
@@ -154,6 +163,12 @@ export interface Queue extends Destination {
   /** Somebody looked at it: its expiry starts anew. */
   touch(): void;
   purge(): number;
+  /**
+   * Its settings are these from now on: the arguments that it was declared with, and what stands in
+   * for them. What only a declaration decides (priorities, single active consumer) stays. Throws
+   * `precondition-failed` for a value that cannot be; then nothing has changed.
+   */
+  apply(effective: HeaderTable): void;
   /** Hands `owner` nothing more. Called for all its queues before any is told to `release`. */
   leave(owner: Owner): void;
   /** Gives back what `owner` holds, and forgets it. Called once when a session ends. */

@@ -13,7 +13,7 @@ import type {
   QueueStatus,
   Subscription,
 } from '../engine.ts';
-import { plain, typeNameOf } from '../envelope.ts';
+import { typeNameOf } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
@@ -30,7 +30,6 @@ import {
 } from './equivalence.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
-import { CONSUMER_TIMEOUT } from './queues/arguments.ts';
 import { Retained } from './retained.ts';
 import { Routing } from './routing.ts';
 import { Topology } from './topology.ts';
@@ -186,10 +185,7 @@ export class VirtualHost {
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription {
     const queue = this.usableQueue(spec.queue, owner);
     this.#hold(queue, owner);
-    const subscription = queue.consume(spec, consumer, owner);
-    const timeout = Number(plain(queue.spec.arguments.get(CONSUMER_TIMEOUT) ?? 0));
-    if (timeout > 0) subscription.timeoutMs = timeout;
-    return subscription;
+    return queue.consume(spec, consumer, owner);
   }
 
   get(name: string, acknowledge: boolean, owner: Owner): Pulled | null {

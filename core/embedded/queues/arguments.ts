@@ -2,14 +2,15 @@
 import type { QueueSpec } from '../../engine.ts';
 import { isInteger, plain, typeNameOf } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
-import type { HeaderValue } from '../../message.ts';
-import { DEDUPLICATION, DEDUPLICATION_HEADER } from '../duplicates.ts';
+import type { HeaderTable, HeaderValue } from '../../message.ts';
+import { DEDUPLICATION, DEDUPLICATION_HEADER, deduplicationHeader } from '../duplicates.ts';
+import type { DeadLetters } from '../types.ts';
 
 export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
 export type Overflow = (typeof OVERFLOWS)[number];
 
-/** How long a delivery may wait to be settled, in milliseconds; 0: as the gateway says. */
-export const CONSUMER_TIMEOUT = 'x-consumer-timeout';
+const DEAD_LETTER_EXCHANGE = 'x-dead-letter-exchange';
+const DEAD_LETTER_ROUTING_KEY = 'x-dead-letter-routing-key';
 
 /** RabbitMQ's own limit: ten years, in milliseconds. */
 const DURATION_MS_MAX = 10 * 365 * 24 * 3_600_000;
@@ -24,13 +25,16 @@ export interface QueueOptions {
   /** -1: none. */
   readonly maxBytes: number;
   readonly overflow: Overflow;
-  readonly deadLetterExchange: string | null;
-  readonly deadLetterRoutingKey: string | null;
+  readonly deadLetters: DeadLetters | null;
   /** 0: priorities are not looked at. */
   readonly maxPriority: number;
   readonly singleActive: boolean;
   /** -1: none. */
   readonly deliveryLimit: number;
+  /** How long a delivery may wait to be settled; 0: as the gateway says. */
+  readonly consumerTimeoutMs: number;
+  /** By which header duplicates are known; null: they are taken. */
+  readonly duplicatesBy: string | null;
   readonly retry: RetryOptions;
 }
 
@@ -51,8 +55,8 @@ const RETRY_MS_MAX = 2 ** 32 - 1;
 export const KNOWN_ARGUMENTS = [
   'x-expires',
   'x-message-ttl',
-  'x-dead-letter-exchange',
-  'x-dead-letter-routing-key',
+  DEAD_LETTER_EXCHANGE,
+  DEAD_LETTER_ROUTING_KEY,
   'x-max-length',
   'x-max-length-bytes',
   'x-max-priority',
@@ -60,7 +64,7 @@ export const KNOWN_ARGUMENTS = [
   'x-single-active-consumer',
   'x-queue-type',
   'x-delivery-limit',
-  CONSUMER_TIMEOUT,
+  'x-consumer-timeout',
   'x-delayed-retry-type',
   'x-delayed-retry-min',
   'x-delayed-retry-max',
@@ -74,13 +78,13 @@ export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
   const reader = new ArgumentReader(spec, vhost);
   const expiresMs = reader.milliseconds('x-expires', 1) ?? 0;
   const ttlMs = reader.milliseconds('x-message-ttl', 0) ?? -1;
-  const deadLetterExchange = reader.exchange('x-dead-letter-exchange');
-  const deadLetterRoutingKey = reader.text('x-dead-letter-routing-key');
-  if (deadLetterRoutingKey !== null && deadLetterExchange === null) {
-    reader.fail('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined');
+  const exchange = reader.exchange(DEAD_LETTER_EXCHANGE);
+  const routingKey = reader.text(DEAD_LETTER_ROUTING_KEY);
+  if (routingKey !== null && exchange === null) {
+    reader.fail(DEAD_LETTER_ROUTING_KEY, 'routing_key_but_no_dlx_defined');
   }
-  reader.milliseconds(CONSUMER_TIMEOUT, 0);
-  reader.flag(DEDUPLICATION);
+  const consumerTimeoutMs = reader.milliseconds('x-consumer-timeout', 0) ?? 0;
+  const deduplicates = reader.flag(DEDUPLICATION) ?? false;
   reader.text(DEDUPLICATION_HEADER);
   return {
     ttlMs,
@@ -89,12 +93,27 @@ export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
     maxBytes: reader.integer('x-max-length-bytes', 0) ?? -1,
     maxPriority: reader.integer('x-max-priority', 0, 255) ?? 0,
     overflow: reader.oneOf('x-overflow', OVERFLOWS, 'invalid_overflow') ?? 'drop-head',
-    deadLetterExchange,
-    deadLetterRoutingKey,
+    deadLetters: exchange === null ? null : { exchange, routingKey },
     singleActive: reader.flag('x-single-active-consumer') ?? false,
     deliveryLimit: reader.integer('x-delivery-limit', 0) ?? -1,
+    consumerTimeoutMs,
+    duplicatesBy: deduplicates ? deduplicationHeader(spec.arguments) : null,
     retry: retryOptions(reader),
   };
+}
+
+/**
+ * As `queueOptions`, where `effective` values stand in for what was declared. Of a policy RabbitMQ
+ * passes over a dead-letter key without an exchange.
+ */
+export function effectiveOptions(
+  spec: QueueSpec,
+  vhost: string,
+  effective: HeaderTable,
+): QueueOptions {
+  const values = new Map(effective);
+  if (!values.has(DEAD_LETTER_EXCHANGE)) values.delete(DEAD_LETTER_ROUTING_KEY);
+  return queueOptions({ ...spec, arguments: values }, vhost);
 }
 
 /** With a type as in RabbitMQ, where the longest wait is the shortest if nothing is said. */

@@ -4,9 +4,9 @@
  *     first ─▶ [ entries in memory ] ─▶ [ stored: in the log only ] ─▶ newest
  *                                   ▲ #loadedTo
  *
- * Without a log everything is in memory, and so it is with priorities or a limit in bytes, which
- * ask about every message. Else what comes beyond the window stays in the log until its turn is
- * near, and comes back in batches. A message that is not durable goes through the log in the same
+ * Without a log everything is in memory, and so it is with priorities, which ask about every
+ * message. Else what comes beyond the window stays in the log until its turn is near, and comes
+ * back in batches. A message that is not durable goes through the log in the same
  * way, and is forgotten by a restart.
  */
 import assert from 'node:assert/strict';
@@ -14,7 +14,6 @@ import type { ConsumeSpec } from '../../engine.ts';
 import type { Message } from '../../message.ts';
 import type { QueueLog } from '../../store.ts';
 import type { MemoryGauge } from '../memory-gauge.ts';
-import type { QueueOptions } from './arguments.ts';
 import { Aside, compareEntries, type Lot } from './aside.ts';
 import { Entry, type Home } from './entry.ts';
 import { ReadyList } from './ready-list.ts';
@@ -27,7 +26,8 @@ const ENTRY_BYTES = 128;
 
 export interface BacklogParts {
   readonly home: Home;
-  readonly options: QueueOptions;
+  /** As of `ReadyList`. */
+  readonly maxPriority: number;
   readonly log: QueueLog | null;
   readonly memory: MemoryGauge;
   /** Bytes in memory beyond which messages stay in the log. */
@@ -47,27 +47,47 @@ export class Backlog {
   #loadedTo = 0;
   #stored: number;
   #bodyBytes = 0;
+  /** Of bodies that are stored; -1: not known, nobody asked yet. */
+  #storedBytes: number;
   #charged = 0;
 
-  /** Takes over what the log holds from before. */
   constructor(parts: BacklogParts) {
-    const { options, log } = parts;
+    const { maxPriority, log } = parts;
     this.#parts = parts;
-    this.#ready = new ReadyList(options.maxPriority);
-    this.#aside = new Aside(options.maxPriority);
+    this.#ready = new ReadyList(maxPriority);
+    this.#aside = new Aside(maxPriority);
     this.#log = log;
-    this.#pages = options.maxPriority === 0 && options.maxBytes === -1;
+    this.#pages = maxPriority === 0;
     this.#stored = log?.count ?? 0;
+    this.#storedBytes = this.#stored === 0 ? 0 : -1;
+  }
+
+  /** Takes over what the log holds from before, as far as it is to be in memory. */
+  recover(): void {
     while (!this.#pages && this.#stored > 0) this.#load();
+  }
+
+  /** From now on `bodyBytes` counts what is not in memory too. */
+  measure(): void {
+    if (this.#storedBytes !== -1 || this.#log === null) return;
+    let bytes = 0;
+    for (let after = this.#loadedTo; ; ) {
+      const { messages } = this.#log.read(after, BATCH_ENTRIES, this.#parts.windowBytes);
+      const last = messages.at(-1);
+      if (last === undefined) break;
+      for (const { message } of messages) bytes += message.body.length;
+      after = last.position;
+    }
+    this.#storedBytes = bytes;
   }
 
   get length(): number {
     return this.#ready.length + this.#aside.length + this.#stored;
   }
 
-  /** Bytes of bodies in memory: of all that waits, where a limit in bytes asks. */
+  /** Bytes of bodies; of those in memory only, unless `measure` was called. */
   get bodyBytes(): number {
-    return this.#bodyBytes;
+    return this.#bodyBytes + Math.max(0, this.#storedBytes);
   }
 
   /** Bytes that waiting and lent entries count in memory. */
@@ -106,6 +126,7 @@ export class Backlog {
     if (!entry.logged) log.append(entry.position, entry.message);
     this.discharge(entry);
     this.#stored++;
+    if (this.#storedBytes !== -1) this.#storedBytes += entry.message.body.length;
   }
 
   /**
@@ -161,7 +182,7 @@ export class Backlog {
 
   /** The first that a full queue gives up. */
   shiftLowest(): Entry | undefined {
-    if (this.#aside.length > 0 && this.#parts.options.maxPriority === 0) return this.shift();
+    if (this.#aside.length > 0 && this.#parts.maxPriority === 0) return this.shift();
     this.restore();
     if (this.#stored > 0 && this.#ready.length < LOW_ENTRIES) this.#load();
     return this.#taken(this.#ready.shiftLowest());
@@ -201,7 +222,7 @@ export class Backlog {
 
   #isBefore(one: Entry | undefined, other: Entry | undefined): boolean {
     if (one === undefined || other === undefined) return one !== undefined;
-    return compareEntries(one, other, this.#parts.options.maxPriority) < 0;
+    return compareEntries(one, other, this.#parts.maxPriority) < 0;
   }
 
   /** Drops what is not in memory; returns how many. */
@@ -209,6 +230,7 @@ export class Backlog {
     const dropped = this.#stored;
     if (dropped > 0) this.#log?.truncate(this.#loadedTo);
     this.#stored = 0;
+    this.#storedBytes = 0;
     return dropped;
   }
 
@@ -238,10 +260,12 @@ export class Backlog {
       this.charge(entry);
       this.#ready.push(entry);
       this.#bodyBytes += message.body.length;
+      if (this.#storedBytes !== -1) this.#storedBytes -= message.body.length;
       this.#loadedTo = position;
     }
     this.#stored -= back.messages.length + back.unreadable;
     // A damaged message at the end of what is there would else be waited for.
     if (back.messages.length === 0) this.#stored = 0;
+    if (this.#stored === 0) this.#storedBytes = 0;
   }
 }

@@ -1,19 +1,18 @@
 import type { Message } from '../../message.ts';
 import type { Backlog } from './backlog.ts';
-import type { Member } from './member.ts';
+import type { Members } from './members.ts';
 
 /**
  * What is in a queue, oldest first, lent to `members` or waiting: at most `most` messages that have not expired
  * by `now` (ms since the epoch).
  */
 export function browse(
-  members: Iterable<Member>,
+  members: Members,
   backlog: Backlog,
   most: number,
   now: number,
 ): readonly Message[] {
-  const lent = [...members].flatMap((member) => member.held());
-  const alive = [...lent, ...backlog.entries()].filter(
+  const alive = [...members.held(), ...backlog.entries()].filter(
     ({ expiresAt }) => expiresAt === 0 || expiresAt > now,
   );
   alive.sort((one, other) => one.position - other.position);

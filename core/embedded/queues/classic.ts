@@ -6,11 +6,10 @@
  *                      ▲   │ expiry, overflow ▶ gone   │ settle REQUEUE, session closed
  *                      └───┼───────────────────────────┘ back at its place
  *
- * Invariants: a message is in exactly one of ready, lent, gone; `#dispatch` is the only place that
- * takes from ready for consumers, and never runs inside itself.
+ * A message is in exactly one of ready (`backlog.ts`), lent (`members.ts`), gone. `handout.ts` takes
+ * from ready for consumers, `expiry.ts` and `bounds.ts` say what else leaves it.
  */
 import assert from 'node:assert/strict';
-import type { Timer } from '../../clock.ts';
 import {
   type BindingSpec,
   type Consumer,
@@ -20,57 +19,47 @@ import {
   type QueueSpec,
 } from '../../engine.ts';
 import { BrokerError } from '../../errors.ts';
-import type { Death, Message } from '../../message.ts';
+import type { Death, HeaderTable, Message } from '../../message.ts';
 import { Dispatcher } from '../dispatch.ts';
 import type { Owner } from '../owner.ts';
-import { type Queue, type QueueContext, type Receipt, Taken } from '../types.ts';
-import { type QueueOptions, queueOptions } from './arguments.ts';
+import { type DeadLetters, type Queue, type QueueContext, type Receipt, Taken } from '../types.ts';
+import { effectiveOptions, type QueueOptions, queueOptions } from './arguments.ts';
 import { Backlog } from './backlog.ts';
+import { Bounds } from './bounds.ts';
 import { browse } from './browse.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
+import { Expiry } from './expiry.ts';
+import { Handout } from './handout.ts';
 import { Lease } from './lease.ts';
 import { Member } from './member.ts';
+import { Members } from './members.ts';
 import { Present } from './present.ts';
 import { Retry } from './retry.ts';
-
-/** A consumer that only pulls (`get`): its deliveries are held under it. */
-const PULLER: Consumer = { deliver: () => {}, cancelled: () => {} };
-
-/** From the socket to its queue a message may take so long without being written anew for it. */
-const ARRIVAL_SLACK_MS = 100;
-
-/** Expired messages that one turn gives up. */
-const EXPIRED_MAX = 4096;
 
 export class ClassicQueue implements Queue, Home {
   readonly spec: QueueSpec;
   readonly type: string;
-  readonly options: QueueOptions;
   readonly tracksBindings: boolean;
   readonly showsDeliveries: boolean;
   mark = 0;
   markIndex = 0;
   readonly #context: QueueContext;
+  #options: QueueOptions;
   readonly #ready: Backlog;
+  readonly #expiry: Expiry;
+  readonly #bounds: Bounds;
   /** Null: duplicates are taken. */
-  readonly #present: Present | null;
+  #present: Present | null = null;
   readonly #dispatcher: Dispatcher;
-  /** Those that consume, or still hold something. */
-  readonly #members = new Set<Member>();
-  readonly #pullers = new Map<Owner, Member>();
+  readonly #handout: Handout;
+  readonly #members = new Members();
   #position: number;
   #lent = 0;
   /** Messages that consumers took or settled; as many as `slow` saw last, and since when. */
   #moves = 1;
   #movesSeen = 0;
   #movedAt = 0;
-  readonly #dispatchLater = (): void => this.#dispatch();
-  #dispatching = false;
-  #continuing = false;
   #closed = false;
-  #expiryTimer: Timer | null = null;
-  /** When it fires. */
-  #expiryAt = 0;
   readonly #lease: Lease;
   readonly #retry: Retry;
 
@@ -85,36 +74,52 @@ export class ClassicQueue implements Queue, Home {
     this.tracksBindings = tracksBindings;
     this.showsDeliveries = type === 'quorum';
     this.#context = context;
-    this.options = queueOptions(spec, context.vhost);
+    const options = queueOptions(spec, context.vhost);
+    this.#options = options;
     this.#position = context.log?.last ?? 0;
-    this.#present = Present.of(spec, context.log);
     this.#ready = new Backlog({
       home: this,
-      options: this.options,
+      maxPriority: options.maxPriority,
       log: context.log,
       memory: context.memory,
       windowBytes: context.limits.queueWindowBytes,
       passedMax: context.limits.queuePassedMax,
-      expiryOf: (message) => this.#expiryOf(message),
+      expiryOf: (message) => this.#expiry.of(message),
     });
-    this.#dispatcher = new Dispatcher(this.options.singleActive, () => this.#dispatch());
+    this.#expiry = new Expiry(options.ttlMs, context.clock, this.#ready, (entry) =>
+      this.#expired(entry),
+    );
+    this.#bounds = new Bounds(options, this.#ready);
+    this.#dispatcher = new Dispatcher(options.singleActive, () => this.#handout.run());
+    this.#handout = new Handout({
+      context,
+      ready: this.#ready,
+      dispatcher: this.#dispatcher,
+      expiry: this.#expiry,
+      give: (entry, member) => this.#give(entry, member),
+      expired: (entry) => this.#expired(entry),
+      trim: () => this.#trim(),
+    });
     this.#lease = new Lease({
-      expiresMs: this.options.expiresMs,
+      expiresMs: options.expiresMs,
       clock: context.clock,
       used: context.table('leases'),
       key: `${context.vhost}\0${spec.name}`,
       expired: () => context.unwanted(this),
     });
-    this.#retry = new Retry(this.options.retry, context.clock, (entries) => {
+    this.#retry = new Retry(options.retry, context.clock, (entries) => {
       for (const entry of entries) this.#ready.insert(entry);
-      this.#dispatch();
+      this.#handout.run();
     });
-    this.#watchExpiry();
-    this.#lease.run();
+    this.#recover();
   }
 
   get name(): string {
     return this.spec.name;
+  }
+
+  get deadLetters(): DeadLetters | null {
+    return this.#options.deadLetters;
   }
 
   get ready(): number {
@@ -161,11 +166,10 @@ export class ClassicQueue implements Queue, Home {
   ): Taken {
     if (this.#closed) return Taken.DROPPED;
     if (this.#present?.has(given) === true) return this.#kept(receipt);
-    const message = this.#dated(given);
-    const straight = this.#ready.length === 0 && !this.#dispatching;
-    const member = straight ? this.#next(message) : null;
-    if (member === null && this.#full(message.body.length)) return this.#refuse(message);
-    const expiresAt = this.#expiryOf(message);
+    const message = this.#expiry.dated(given);
+    const member = this.#handout.taker(message);
+    if (member === null && this.#bounds.refuses(message.body.length)) return this.#refuse(message);
+    const expiresAt = this.#expiry.of(message);
     const entry = new Entry(
       member === null ? message.own() : message,
       this,
@@ -176,43 +180,46 @@ export class ClassicQueue implements Queue, Home {
       charge,
     );
     if (member !== null && !member.spec.acknowledge) {
-      this.#hand(entry, member);
+      // What nobody will acknowledge was never in the queue.
+      entry.state = EntryState.GONE;
+      this.#handout.straight(entry, member);
       return Taken.DONE;
     }
     const taken = this.#append(entry, receipt);
     if (member !== null) {
       this.#ready.pass(entry);
-      this.#hand(entry, member);
+      this.#handout.straight(entry, member);
     } else {
       this.#ready.push(entry);
-      this.#dispatch();
+      this.#handout.run();
     }
     return taken;
   }
 
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Member {
     const member = new Member(spec, consumer, owner, {
-      resumed: () => this.#dispatch(),
+      resumed: () => this.#handout.run(),
       cancelled: (gone) => this.#leave(gone),
     });
+    member.timeoutMs = this.#options.consumerTimeoutMs;
     this.#dispatcher.add(member, this.name, this.#context.vhost);
     this.#members.add(member);
     this.#lease.hold();
     this.#ready.restore();
-    this.#dispatch();
+    this.#handout.run();
     return member;
   }
 
   get(acknowledge: boolean, owner: Owner): Pulled | null {
     this.touch();
-    while (!this.#expire());
+    while (!this.#expiry.drop());
     const entry = this.#ready.shift();
     if (entry === undefined) return null;
-    if (acknowledge) this.#lend(entry, this.#pullerOf(owner));
+    if (acknowledge) this.#lend(entry, this.#members.puller(owner));
     else this.#gone(entry);
     // What is behind it may have expired too, and is not counted.
-    while (!this.#expire());
-    this.#watchExpiry();
+    while (!this.#expiry.drop());
+    this.#expiry.watch();
     return { delivery: entry, remaining: this.#ready.length };
   }
 
@@ -232,9 +239,22 @@ export class ClassicQueue implements Queue, Home {
       this.#gone(entry);
       purged++;
     }
-    const lent = [...this.#members].flatMap((member) => member.held());
-    this.#present?.reset(lent.map(({ message }) => message));
+    this.#present?.reset(this.#members.held().map(({ message }) => message));
     return purged;
+  }
+
+  apply(effective: HeaderTable): void {
+    if (this.#closed) return;
+    const options = effectiveOptions(this.spec, this.#context.vhost, effective);
+    this.#options = options;
+    this.#bounds.apply(options);
+    this.#retry.apply(options.retry);
+    this.#lease.apply(options.expiresMs, this.#dispatcher.count === 0);
+    this.#expiry.apply(options.ttlMs, this.#entries());
+    for (const member of this.#members) member.timeoutMs = options.consumerTimeoutMs;
+    if (options.maxBytes !== -1) this.#ready.measure();
+    this.#rememberPresent();
+    this.#handout.run();
   }
 
   settle(entry: Entry, outcome: Outcome): void {
@@ -245,7 +265,7 @@ export class ClassicQueue implements Queue, Home {
     else this.#gone(entry, outcome === Outcome.REJECT ? 'rejected' : null);
     if (member.isCancelled && member.idle) this.#members.delete(member);
     member.giveCredit();
-    if (outcome === Outcome.REQUEUE) this.#dispatch();
+    if (outcome === Outcome.REQUEUE) this.#handout.run();
   }
 
   leave(owner: Owner): void {
@@ -253,7 +273,7 @@ export class ClassicQueue implements Queue, Home {
   }
 
   release(owner: Owner): void {
-    const leaving = [...this.#members].filter((member) => member.owner === owner);
+    const leaving = this.#members.of(owner);
     const held = leaving.flatMap((member) => member.held());
     // All of it is back before anybody gets the first, or the order would be lost.
     const given = held.map((entry) => {
@@ -261,19 +281,17 @@ export class ClassicQueue implements Queue, Home {
       this.#requeue(entry, false);
       return member;
     });
-    for (const member of leaving) this.#members.delete(member);
-    this.#pullers.delete(owner);
+    const consumed = this.#members.forget(owner);
     for (const member of given) member.giveCredit();
     if (leaving.some(({ spec }) => spec.groupOf !== undefined)) this.#ready.restore();
-    this.#dispatch();
-    if (leaving.some((member) => !member.isCancelled && member.consumer !== PULLER))
-      this.#deserted();
+    this.#handout.run();
+    if (consumed.length > 0) this.#deserted();
   }
 
   close(deleting: boolean): void {
     if (this.#closed) return;
     const consuming = this.#dispatcher.members;
-    this.#expiryTimer?.cancel();
+    this.#expiry.close();
     this.#lease.close(deleting);
     this.#retry.close();
     if (deleting) {
@@ -281,6 +299,7 @@ export class ClassicQueue implements Queue, Home {
       this.#context.log?.drop();
     }
     this.#closed = true;
+    this.#handout.close();
     this.#ready.dischargeAll();
     for (const member of consuming) this.#dispatcher.remove(member);
     if (!deleting) return;
@@ -290,109 +309,39 @@ export class ClassicQueue implements Queue, Home {
     }
   }
 
-  /**
-   * Takes the next legal step until there is none: hand the first ready message to whose turn it
-   * is.
-   */
-  #dispatch(): void {
-    if (this.#dispatching || this.#closed) return;
-    if (this.#context.turn.defers(this.#dispatchLater)) return;
-    this.#dispatching = true;
-    try {
-      const most = this.#context.limits.dispatchBatchMax;
-      if (this.#dispatcher.filtering) this.#sift(most);
-      else this.#handOut(most);
-    } finally {
-      this.#dispatching = false;
-    }
-    // Only after its consumers took what they could does a full queue drop from its head, and only
-    // what is still worth keeping counts.
-    if (!this.#continuing) {
-      this.#expire();
-      this.#trim();
-    }
-    this.#watchExpiry();
+  /** Takes over what the log holds from before. */
+  #recover(): void {
+    this.#ready.recover();
+    if (this.#options.maxBytes !== -1) this.#ready.measure();
+    this.#rememberPresent();
+    this.#expiry.watch();
+    this.#lease.run();
   }
 
-  #handOut(most: number): void {
-    this.#ready.restore();
-    for (let left = most; this.#ready.length > 0; left--) {
-      const member = this.#dispatcher.next();
-      if (member === null) return;
-      if (left === 0 || !this.#expire()) {
-        this.#continueSoon();
-        return;
-      }
-      const entry = this.#ready.shift();
-      if (entry === undefined) return;
-      this.#give(entry, member);
-    }
+  /** Those in memory: waiting, lent, or given back. */
+  *#entries(): Iterable<Entry> {
+    yield* this.#ready.entries();
+    yield* this.#members.held();
+    yield* this.#retry.entries();
   }
 
-  /** As `#handOut`, where somebody wants some messages only: the others are passed over. */
-  #sift(most: number): void {
-    for (let left = most; this.#ready.length > 0 && this.#dispatcher.able; left--) {
-      if (left === 0 || !this.#expire()) {
-        this.#continueSoon();
-        return;
-      }
-      const fresh = this.#ready.fresh();
-      if (this.#giveOfLots(fresh)) continue;
-      if (fresh === undefined) return;
-      const member = this.#next(fresh.message);
-      if (member === null) {
-        const filters = this.#dispatcher.takers(fresh.message).map(({ filter }) => filter);
-        if (!this.#ready.passOver(filters) && !this.#giveOfLots(undefined)) return;
-      } else {
-        this.#ready.shiftFresh();
-        this.#offer(fresh, member);
-      }
-    }
-  }
-
-  /** Gives the first that was passed over, and that somebody can take now. */
-  #giveOfLots(fresh: Entry | undefined): boolean {
-    for (const lot of this.#ready.lotsBefore(fresh)) {
-      const member = this.#dispatcher.next(({ filter }) => lot.fits(filter));
-      const entry = member === null ? undefined : this.#ready.shiftFrom(lot);
-      if (member === null || entry === undefined) continue;
-      this.#offer(entry, member);
-      return true;
-    }
-    return false;
-  }
-
-  /** Gives what may stand behind others, and so may have expired there. */
-  #offer(entry: Entry, member: Member): void {
-    const late = entry.expiresAt !== 0 && entry.expiresAt <= this.#context.clock.now();
-    if (late) this.#expired(entry);
-    else this.#give(entry, member);
-  }
-
-  /** Whose turn it is to take the message. */
-  #next(message: Message): Member | null {
-    if (!this.#dispatcher.filtering) return this.#dispatcher.next();
-    return this.#dispatcher.next((member) => this.#dispatcher.takes(member, message));
+  #rememberPresent(): void {
+    const { duplicatesBy } = this.#options;
+    if ((this.#present?.header ?? null) === duplicatesBy) return;
+    this.#present = null;
+    if (duplicatesBy === null) return;
+    this.#present = new Present(duplicatesBy, this.#context.log);
+    for (const { message } of this.#entries()) this.#present.add(message);
   }
 
   #give(entry: Entry, member: Member): void {
     this.#moves++;
-    if (this.#dispatcher.given(member, entry.message)) this.#ready.restore();
     if (member.spec.acknowledge) {
       this.#lend(entry, member);
     } else {
-      this.#gone(entry);
+      if (entry.state !== EntryState.GONE) this.#gone(entry);
       member.consumer.deliver(entry);
     }
-  }
-
-  #continueSoon(): void {
-    if (this.#continuing) return;
-    this.#continuing = true;
-    this.#context.clock.soon(() => {
-      this.#continuing = false;
-      this.#dispatch();
-    });
   }
 
   #lend(entry: Entry, member: Member): void {
@@ -409,27 +358,6 @@ export class ClassicQueue implements Queue, Home {
     member.drop(entry);
     this.#lent--;
     return member;
-  }
-
-  /**
-   * Hands over at once. What nobody will acknowledge was never in the queue. A consumer that
-   * publishes to its own queue while it is delivered to finds it dispatching: no recursion.
-   */
-  #hand(entry: Entry, member: Member): void {
-    this.#moves++;
-    this.#dispatcher.given(member, entry.message);
-    this.#dispatching = true;
-    try {
-      if (member.spec.acknowledge) {
-        this.#lend(entry, member);
-      } else {
-        entry.state = EntryState.GONE;
-        member.consumer.deliver(entry);
-      }
-    } finally {
-      this.#dispatching = false;
-    }
-    if (this.#ready.length > 0) this.#dispatch();
   }
 
   #append(entry: Entry, receipt: Receipt | null): Taken {
@@ -464,7 +392,7 @@ export class ClassicQueue implements Queue, Home {
   #requeue(entry: Entry, asked: boolean): void {
     entry.state = EntryState.GONE;
     if (this.#closed) return;
-    const { deliveryLimit } = this.options;
+    const { deliveryLimit } = this.#options;
     if (deliveryLimit !== -1 && entry.attempts >= deliveryLimit) {
       this.#gone(entry, 'delivery_limit');
       return;
@@ -473,65 +401,19 @@ export class ClassicQueue implements Queue, Home {
     if (!asked || !this.#retry.takes(again)) this.#ready.insert(again);
   }
 
-  #full(bodyBytes: number): boolean {
-    const { maxLength, maxBytes, overflow } = this.options;
-    if (overflow === 'drop-head') return false;
-    if (maxLength !== -1 && this.#ready.length >= maxLength) return true;
-    return maxBytes !== -1 && this.#ready.bodyBytes + bodyBytes > maxBytes;
-  }
-
   #refuse(message: Message): Taken {
     this.#context.counters.overflowed++;
-    if (this.options.overflow === 'reject-publish-dlx') this.#deadLetter(message, 'maxlen');
+    if (this.#options.overflow === 'reject-publish-dlx') this.#deadLetter(message, 'maxlen');
     return Taken.REFUSED;
   }
 
   #trim(): void {
-    const { maxLength, maxBytes, overflow } = this.options;
-    if (overflow !== 'drop-head') return;
-    while (
-      (maxLength !== -1 && this.#ready.length > maxLength) ||
-      (maxBytes !== -1 && this.#ready.bodyBytes > maxBytes)
-    ) {
-      const entry = this.#ready.shiftLowest();
+    for (;;) {
+      const entry = this.#bounds.surplus();
       if (entry === undefined) return;
       this.#context.counters.overflowed++;
       this.#gone(entry, 'maxlen');
     }
-  }
-
-  /**
-   * A message whose time here begins now, and does so for the log too. What came by a detour, as
-   * dead letters and wills do, was received long before.
-   */
-  #dated(message: Message): Message {
-    if (this.options.ttlMs === -1) return message;
-    const now = this.#context.clock.now();
-    return now - message.arrivedAt > ARRIVAL_SLACK_MS ? message.arrived(now) : message;
-  }
-
-  #expiryOf(message: Message): number {
-    const { ttlMs } = this.options;
-    if (ttlMs === -1) return message.expiresAt;
-    const byQueue = message.arrivedAt + ttlMs;
-    return message.expiresAt === 0 ? byQueue : Math.min(byQueue, message.expiresAt);
-  }
-
-  /**
-   * Drops what has expired at the head, as RabbitMQ does: behind a longer-lived one it waits.
-   * Returns false where that was a turn's share and there is more.
-   */
-  #expire(): boolean {
-    let first = this.#ready.first();
-    if (first === undefined || first.expiresAt === 0) return true;
-    const now = this.#context.clock.now();
-    for (let left = EXPIRED_MAX; first !== undefined; left--, first = this.#ready.first()) {
-      if (first.expiresAt === 0 || first.expiresAt > now) return true;
-      if (left === 0) return false;
-      this.#ready.shift();
-      this.#expired(first);
-    }
-    return true;
   }
 
   #expired(entry: Entry): void {
@@ -539,44 +421,15 @@ export class ClassicQueue implements Queue, Home {
     this.#gone(entry, 'expired');
   }
 
-  /**
-   * Has the timer fire no later than the first one's time; whenever another may be the first now.
-   */
-  #watchExpiry(): void {
-    const first = this.#ready.first();
-    if (first === undefined || first.expiresAt === 0 || this.#closed) return;
-    if (this.#expiryTimer !== null) {
-      if (this.#expiryAt <= first.expiresAt) return;
-      this.#expiryTimer.cancel();
-    }
-    this.#expiryAt = first.expiresAt;
-    const delayMs = Math.max(0, first.expiresAt - this.#context.clock.now());
-    this.#expiryTimer = this.#context.clock.after(delayMs, () => {
-      this.#expiryTimer = null;
-      this.#expire();
-      this.#watchExpiry();
-    });
-  }
-
   #deadLetter(message: Message, reason: Death['reason']): void {
     if (!this.#closed) this.#context.deadLetter(message, this, reason);
-  }
-
-  #pullerOf(owner: Owner): Member {
-    let puller = this.#pullers.get(owner);
-    if (puller === undefined) {
-      puller = new Member(PULL, PULLER, owner, { resumed: () => {}, cancelled: () => {} });
-      this.#pullers.set(owner, puller);
-      this.#members.add(puller);
-    }
-    return puller;
   }
 
   #leave(member: Member): void {
     this.#dispatcher.remove(member);
     if (member.idle) this.#members.delete(member);
     if (member.spec.groupOf !== undefined) this.#ready.restore();
-    this.#dispatch();
+    this.#handout.run();
     this.#deserted();
   }
 
@@ -587,13 +440,3 @@ export class ClassicQueue implements Queue, Home {
     else this.touch();
   }
 }
-
-const PULL: ConsumeSpec = {
-  queue: '',
-  tag: '',
-  acknowledge: true,
-  exclusive: false,
-  priority: 0,
-  credits: [],
-  arguments: new Map(),
-};

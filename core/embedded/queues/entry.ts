@@ -31,7 +31,7 @@ export class Entry implements Delivery {
   /**
    * The message's or the queue's time limit, whichever comes first, in ms since the epoch; 0: none.
    */
-  readonly expiresAt: number;
+  expiresAt: number;
   /** Bytes that it counts in memory. */
   readonly charge: number;
   state: EntryState = EntryState.READY;

@@ -23,6 +23,7 @@ export interface LeaseParts {
 
 export class Lease {
   readonly #parts: LeaseParts;
+  #expiresMs: number;
   #timer: Timer | null = null;
   /** Used up before `#since`. */
   #usedMs: number;
@@ -32,6 +33,7 @@ export class Lease {
   /** What was used up before a restart counts. It runs from `run` on. */
   constructor(parts: LeaseParts) {
     this.#parts = parts;
+    this.#expiresMs = parts.expiresMs;
     const used = parts.used?.get(parts.key) ?? null;
     this.#written = used !== null;
     this.#usedMs = used === null ? 0 : Math.min(Number(used.toString()), parts.expiresMs);
@@ -39,18 +41,25 @@ export class Lease {
 
   /** Nobody consumes: it runs. */
   run(): void {
-    const { expiresMs, clock } = this.#parts;
-    if (expiresMs === 0) return;
+    if (this.#expiresMs === 0) return;
     this.#timer?.cancel();
-    this.#since = clock.now();
+    this.#since = this.#parts.clock.now();
     this.#step();
   }
 
   /** Somebody looked: it begins anew. */
   renew(): void {
-    if (this.#parts.expiresMs === 0) return;
+    if (this.#expiresMs === 0) return;
     this.#forget();
     this.run();
+  }
+
+  /** Another time begins anew, where it is `running`; 0: for ever. */
+  apply(expiresMs: number, running: boolean): void {
+    if (expiresMs === this.#expiresMs) return;
+    this.hold();
+    this.#expiresMs = expiresMs;
+    if (running) this.run();
   }
 
   /** Somebody consumes: it does not run, and begins anew later. */
@@ -70,9 +79,9 @@ export class Lease {
   }
 
   #step(): void {
-    const { expiresMs, clock, expired } = this.#parts;
-    const left = expiresMs - this.#usedMs;
-    const part = this.#parts.used === null ? left : Math.max(STEP_MS_MIN, expiresMs / STEPS);
+    const { clock, used, expired } = this.#parts;
+    const left = this.#expiresMs - this.#usedMs;
+    const part = used === null ? left : Math.max(STEP_MS_MIN, this.#expiresMs / STEPS);
     this.#timer = clock.after(Math.min(left, part), () => {
       this.#timer = null;
       if (part >= left) {

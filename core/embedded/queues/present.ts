@@ -2,20 +2,20 @@
  * Which messages a queue has that have duplicates: as long as one is there, be it with a consumer,
  * the next is not taken (`x-message-deduplication`). After a restart they are read from the log.
  */
-import type { QueueSpec } from '../../engine.ts';
 import type { Message } from '../../message.ts';
 import type { QueueLog } from '../../store.ts';
-import { DEDUPLICATION, deduplicationHeader, duplicateKey } from '../duplicates.ts';
+import { duplicateKey } from '../duplicates.ts';
 
 const READ_MESSAGES = 1024;
 const READ_BYTES = 4 * 1024 * 1024;
 
 export class Present {
-  readonly #header: string;
+  /** By which duplicates are known. */
+  readonly header: string;
   readonly #keys = new Set<string>();
 
-  constructor(spec: QueueSpec, log: QueueLog | null) {
-    this.#header = deduplicationHeader(spec.arguments);
+  constructor(header: string, log: QueueLog | null) {
+    this.header = header;
     for (let after = -1; log !== null; ) {
       const { messages } = log.read(after, READ_MESSAGES, READ_BYTES);
       for (const { message } of messages) this.add(message);
@@ -25,23 +25,18 @@ export class Present {
     }
   }
 
-  /** Null for a queue that takes duplicates. */
-  static of(spec: QueueSpec, log: QueueLog | null): Present | null {
-    return spec.arguments.get(DEDUPLICATION) === true ? new Present(spec, log) : null;
-  }
-
   has(message: Message): boolean {
-    const key = duplicateKey(message, this.#header);
+    const key = duplicateKey(message, this.header);
     return key !== null && this.#keys.has(key);
   }
 
   add(message: Message): void {
-    const key = duplicateKey(message, this.#header);
+    const key = duplicateKey(message, this.header);
     if (key !== null) this.#keys.add(key);
   }
 
   delete(message: Message): void {
-    const key = duplicateKey(message, this.#header);
+    const key = duplicateKey(message, this.header);
     if (key !== null) this.#keys.delete(key);
   }
 

@@ -9,7 +9,7 @@ import type { QueueOptions } from './arguments.ts';
 import type { Entry } from './entry.ts';
 
 export class Retry {
-  readonly #options: QueueOptions['retry'];
+  #options: QueueOptions['retry'];
   readonly #clock: Clock;
   readonly #back: (entries: readonly Entry[]) => void;
   readonly #due = new DueHeap();
@@ -27,6 +27,11 @@ export class Retry {
     this.#back = back;
   }
 
+  /** For what is given back from now on. */
+  apply(options: QueueOptions['retry']): void {
+    this.#options = options;
+  }
+
   /** Takes an entry that was given back; false: it is not to wait. */
   takes(entry: Entry): boolean {
     const delayMs = this.#delayOf(entry.attempts);
@@ -35,6 +40,11 @@ export class Retry {
     this.#due.add(this.#clock.now() + delayMs, entry.position);
     this.#watch();
     return true;
+  }
+
+  /** What waits. */
+  entries(): Iterable<Entry> {
+    return this.#waiting.values();
   }
 
   /** Gives out everything that waits. */

@@ -15,10 +15,17 @@ import type {
   QueueSpec,
   Subscription,
 } from '../../engine.ts';
-import type { Message } from '../../message.ts';
+import type { HeaderTable, Message } from '../../message.ts';
 import type { CoreCounters } from '../../meter.ts';
 import type { Owner } from '../owner.ts';
-import { type Queue, type QueueContext, type QueueType, type Receipt, Taken } from '../types.ts';
+import {
+  type DeadLetters,
+  type Queue,
+  type QueueContext,
+  type QueueType,
+  type Receipt,
+  Taken,
+} from '../types.ts';
 import { KNOWN_ARGUMENTS } from './arguments.ts';
 import { ClassicQueue } from './classic.ts';
 
@@ -57,6 +64,10 @@ class SessionQueue implements Queue {
 
   get spec(): QueueSpec {
     return this.#kept.spec;
+  }
+
+  get deadLetters(): DeadLetters | null {
+    return this.#kept.deadLetters;
   }
 
   get ready(): number {
@@ -110,6 +121,10 @@ class SessionQueue implements Queue {
 
   purge(): number {
     return this.#kept.purge();
+  }
+
+  apply(effective: HeaderTable): void {
+    this.#kept.apply(effective);
   }
 
   leave(owner: Owner): void {

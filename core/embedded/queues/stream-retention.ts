@@ -65,12 +65,17 @@ interface Segment {
 }
 
 export class StreamRetention {
-  readonly #options: RetentionOptions;
+  #options: RetentionOptions;
   /** Oldest first; the last one is written to. */
   readonly #segments: Segment[] = [];
   #bytes = 0;
 
   constructor(options: RetentionOptions) {
+    this.#options = options;
+  }
+
+  /** Segments that are there already keep their size. */
+  apply(options: RetentionOptions): void {
     this.#options = options;
   }
 

@@ -21,6 +21,7 @@ import {
 import { toText, typeNameOf } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
 import {
+  type HeaderTable,
   type HeaderValue,
   Message,
   STREAM_GROUP_ARGUMENT,
@@ -61,6 +62,7 @@ class StreamQueue implements Queue, Home {
   readonly spec: QueueSpec;
   readonly type = 'stream';
   readonly tracksBindings = false;
+  readonly deadLetters = null;
   /** Readers go at their own pace, from the disk. */
   readonly slow = false;
   mark = 0;
@@ -194,6 +196,13 @@ class StreamQueue implements Queue, Home {
       'not-implemented',
       `queue.purge not supported by stream queues ${this.#where}`,
     );
+  }
+
+  apply(effective: HeaderTable): void {
+    if (this.#closed) return;
+    const spec = { ...this.spec, arguments: effective };
+    this.#retention.apply(retentionOptions(spec, this.#context.vhost));
+    this.#retain();
   }
 
   /** Credit for the next one: the message stays where it is. Its reader's group is told. */
