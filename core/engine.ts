@@ -48,6 +48,11 @@ export interface Engine {
    * same table.
    */
   table(name: string): Table;
+  /**
+   * Calls `done` once everything that was changed before is as safe as the engine makes it: tables,
+   * declarations, settlements. Within this call where nothing outlives the process.
+   */
+  safe(done: () => void): void;
   readonly admin: Admin;
 }
 
@@ -329,6 +334,8 @@ export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 export interface Delivery {
   readonly message: Message;
   readonly queue: string;
+  /** Its place in its queue: kept when it is requeued, and across restarts where it is durable. */
+  readonly position: number;
   /** How often it was delivered before; > 0 is redelivered. */
   readonly attempts: number;
   /**

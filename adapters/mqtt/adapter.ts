@@ -1,7 +1,7 @@
 /** MQTT 3.1, 3.1.1 and 5: the adapter object, and its connections and sessions while it runs. */
 import { SYSTEM } from '../../core/auth.ts';
 import type { Timer } from '../../core/clock.ts';
-import type { Session as EngineSession, Eventually, Peer } from '../../core/engine.ts';
+import type { Session as EngineSession, Eventually, Peer, Table } from '../../core/engine.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import type { Adapter, Connection, Context, Gate, Transport } from '../adapter.ts';
 import { type ConnectionOwner, MqttConnection } from './connection.ts';
@@ -15,6 +15,7 @@ import { SystemTopics } from './system-topics.ts';
 import { mqttAddresses } from './topic.ts';
 import { TopicTable } from './topic-table.ts';
 import { BrokerPublisher } from './will.ts';
+import { WillStore } from './will-store.ts';
 
 export const mqtt: Adapter<MqttOptions> = {
   protocols: ['mqtt'],
@@ -56,7 +57,7 @@ class MqttGate implements Gate, ConnectionOwner {
   constructor(context: Context, options: MqttOptions) {
     this.context = context;
     this.options = options;
-    const { clock, random, authorizer, limits, meter, engine, product } = context;
+    const { clock, random, authenticator, authorizer, limits, meter, engine, product } = context;
     const log = context.log.child({ protocol: 'mqtt' });
     this.grants = grantsOf(options, limits);
     this.decoySecret = random.bytes(32);
@@ -73,6 +74,7 @@ class MqttGate implements Gate, ConnectionOwner {
     this.#publisher = new BrokerPublisher({ format, topics, clock, authorizer, log, open });
     const publisher = this.#publisher;
     const messagesMax = limits.mqttOfflineMessagesMax;
+    const table = (name: string): Table => engine.table(name);
     this.sessions = new SessionRegistry({
       session: {
         ...{ format, authorizer, counters, log, messagesMax, open, exchange: options.exchange },
@@ -81,7 +83,10 @@ class MqttGate implements Gate, ConnectionOwner {
         waitingBytesMax: limits.mqttWaitingBytesMax,
         levelsMax: limits.mqttTopicLevelsMax,
       },
-      store: new SessionStore(engine.table('mqtt.sessions'), engine.table('mqtt.packets'), log),
+      store: new SessionStore({ log, table, safe: (done) => engine.safe(done) }),
+      wills: new WillStore(table('mqtt.wills'), log),
+      outlives: engine.capabilities.durable,
+      principalOf: (user) => authenticator.authenticate({ kind: 'trusted', user }, BROKER),
       ...{ publisher, clock, random, log, admin: engine.admin },
       sessionsMax: limits.mqttSessionsMax,
     });

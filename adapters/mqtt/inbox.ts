@@ -81,6 +81,7 @@ export class Inbox {
   #inFlight = 0;
   #held = false;
   #windowHeld = false;
+  #closed = false;
   #reported = 0;
 
   constructor(options: InboxOptions) {
@@ -103,6 +104,7 @@ export class Inbox {
   }
 
   close(): void {
+    this.#closed = true;
     this.#publisher.close();
   }
 
@@ -155,6 +157,7 @@ export class Inbox {
       kept,
     );
     this.#publish(this.#meant(message, target), target, qos, packetId);
+    if (qos === 2) session.noteTaken(packetId);
   }
 
   /** Out of its envelope, and put off, where it is to be. */
@@ -172,7 +175,10 @@ export class Inbox {
     // report the code as one all the same.
     const known = found || this.#options.resumed || !this.#v5;
     const reason = known ? 0 : Reason.PACKET_ID_NOT_FOUND;
-    writeAck(this.#options.transport.output, ACK.PUBCOMP, packetId, reason);
+    // Not before it is free for good: a crash must not leave it taken for the next message.
+    this.#options.session.safe(() => {
+      if (!this.#closed) writeAck(this.#options.transport.output, ACK.PUBCOMP, packetId, reason);
+    });
   }
 
   /** Takes a place of our Receive Maximum. False: a QoS 2 message that was taken already. */
@@ -239,7 +245,10 @@ export class Inbox {
       return;
     }
     // To MQTT 3, a message that its client may not publish looks taken (as Mosquitto has it).
-    if (!this.#v5 && failed && qos === 2) session.take(packetId);
+    if (!this.#v5 && failed && qos === 2) {
+      session.take(packetId);
+      session.noteTaken(packetId);
+    }
     const first = qos === 1 ? ACK.PUBACK : ACK.PUBREC;
     writeAck(transport.output, first, packetId, this.#v5 ? reason : 0);
   }

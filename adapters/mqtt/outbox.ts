@@ -8,6 +8,8 @@
  * Each packet in flight has one place of the window (`credit`), until done; a delivery is settled
  * at PUBACK or PUBREC, when it is the client's. Last values that a subscription asked for wait in a
  * backlog of their own, and take the places that fall free first.
+ *
+ * QoS 2 is exactly once across crashes, too: PUBLISH and PUBREL leave when what they say is safe.
  */
 import { Credit, type Delivery, Outcome } from '../../core/engine.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
@@ -36,6 +38,10 @@ export interface Outgoing extends Publication {
 
 interface InFlight {
   readonly packetId: number;
+  /** The message's place in the session's own queue; 0: it is of another, or of none. */
+  readonly place: number;
+  /** A crash would not make what it says to the client untrue: it may be said. */
+  safe: boolean;
   /** Null once released: the message is the client's. */
   outgoing: Outgoing | null;
   /** Sent on the present connection. */
@@ -52,18 +58,33 @@ export interface OutboxLink {
   readonly congested: boolean;
 }
 
+/** A QoS 2 message on its way to the client. */
+export interface SentPacket {
+  readonly packetId: number;
+  readonly place: number;
+  /** The client has it: PUBREL is owed, or sent. */
+  readonly released: boolean;
+}
+
 /** Packet identifiers of QoS 2 exchanges that are half done, kept across restarts. */
 export interface PacketStore {
   /** Whether anything is: a session that ends with its connection has nothing to keep. */
   kept: boolean;
-  /** `in`: taken from the client, which has not released it; `out`: released to the client. */
-  add(direction: 'in' | 'out', packetId: number): void;
-  remove(direction: 'in' | 'out', packetId: number): void;
+  /** Taken from the client, which has not released it. */
+  addTaken(packetId: number): void;
+  removeTaken(packetId: number): void;
+  /** Adds what is sent to the client, or changes it. */
+  putSent(packet: SentPacket): void;
+  removeSent(packetId: number): void;
+  /** Calls `done` when everything before would survive a crash; at once where nothing is kept. */
+  safe(done: () => void): void;
 }
 
 // What sessions have that never sent anything to be acknowledged: nothing is ever added to these.
 const NONE = new Map<number, InFlight>();
 const NO_BACKLOG: Outgoing[] = [];
+/** Of sessions that no restart interrupted. */
+const NO_PLACES = new Map<number, SentPacket>();
 
 export class Outbox {
   /** The client's Receive Maximum, as the engine sees it. */
@@ -75,10 +96,16 @@ export class Outbox {
   #inFlight = NONE;
   #backlog = NO_BACKLOG;
   #backlogHead = 0;
+  /** What was on its way before a restart, by place: it comes again from the session's queue. */
+  #places = NO_PLACES;
   #link: OutboxLink | null = null;
   #lastId = 0;
   /** Packets on the present connection that take a place of the window. */
   #window = 0;
+  /** Packets that wait until they are safe; later ones wait behind them. */
+  #unsafe = 0;
+  /** The window was too small to send all again that was in flight. */
+  #behind = false;
   #filling = false;
 
   constructor(counters: ProtocolCounters, packets: PacketStore, backlogMax: number) {
@@ -92,13 +119,38 @@ export class Outbox {
     return this.#inFlight.size;
   }
 
-  /** Packet identifiers released before a restart: their PUBREL is still owed. */
-  restore(packetIds: Iterable<number>): void {
-    for (const packetId of packetIds) {
-      this.#enter({ packetId, outgoing: null, sent: false, everSent: true });
-      this.#lastId = Math.max(this.#lastId, packetId);
-      this.credit.take();
+  /**
+   * QoS 2 messages that were on their way before a restart. The client may hold the identifier of
+   * each: what it was sent comes again under the same one, and PUBREL is owed for the others.
+   */
+  restore(packets: Iterable<SentPacket>): void {
+    for (const packet of packets) {
+      this.#lastId = Math.max(this.#lastId, packet.packetId);
+      if (packet.place > 0) {
+        if (this.#places === NO_PLACES) this.#places = new Map();
+        this.#places.set(packet.place, packet);
+      }
+      if (packet.released || packet.place === 0) this.#owe(packet);
     }
+  }
+
+  /** The session's queue is another one: places in the old one mean nothing any more. */
+  forgetPlaces(): void {
+    const places = [...this.#places.values()];
+    this.#places = NO_PLACES;
+    for (const packet of places) if (!packet.released) this.#owe(packet);
+    for (const { packetId, outgoing } of this.#inFlight.values()) {
+      if (outgoing?.qos === 2) this.#packets.putSent({ packetId, place: 0, released: false });
+    }
+  }
+
+  /** PUBREL, for what the client may hold. */
+  #owe({ packetId, place, released }: SentPacket): void {
+    const owed = { packetId, place, outgoing: null, sent: false, everSent: true, safe: true };
+    this.#enter(owed);
+    if (!released) this.#packets.putSent({ packetId, place, released: true });
+    this.credit.take();
+    if (this.#link !== null) this.#sendRelease(this.#link, owed);
   }
 
   /**
@@ -108,10 +160,12 @@ export class Outbox {
   attach(link: OutboxLink, receiveMaximum: number): void {
     this.#link = link;
     this.#window = 0;
+    this.#behind = false;
     this.credit.limit = receiveMaximum;
     for (const packet of [...this.#inFlight.values()]) {
+      if (!packet.safe) continue;
       if (packet.outgoing === null) this.#sendRelease(link, packet);
-      else if (this.#window < receiveMaximum) this.#send(link, packet, packet.outgoing);
+      else this.#sendAgain(link, packet, packet.outgoing);
     }
     this.#useRoom();
   }
@@ -131,6 +185,7 @@ export class Outbox {
         outgoing.hold === Hold.QUEUE || (outgoing.hold === Hold.SHARED && outgoing.qos === 1);
       if (!goes) continue;
       this.#inFlight.delete(packet.packetId);
+      if (outgoing.qos === 2) this.#packets.removeSent(packet.packetId);
       returned.push(outgoing);
     }
     for (const outgoing of returned) outgoing.delivery?.settle(Outcome.REQUEUE);
@@ -145,10 +200,12 @@ export class Outbox {
     this.#inFlight.clear();
     this.#backlog = NO_BACKLOG;
     this.#backlogHead = 0;
+    for (const { packetId } of this.#places.values()) this.#packets.removeSent(packetId);
     for (const { packetId, outgoing } of held) {
-      if (outgoing === null) this.#packets.remove('out', packetId);
-      else outgoing.delivery?.settle(outgoing.qos === 2 ? Outcome.REJECT : Outcome.REQUEUE);
+      if (outgoing?.qos !== 1) this.#packets.removeSent(packetId);
+      outgoing?.delivery?.settle(outgoing.qos === 2 ? Outcome.REJECT : Outcome.REQUEUE);
     }
+    this.#places = NO_PLACES;
   }
 
   /** Sends a message that the engine gave. With QoS 0 it is done with. */
@@ -204,17 +261,20 @@ export class Outbox {
       this.#done(packet, outgoing.delivery, Outcome.REJECT);
       return true;
     }
-    packet.outgoing = null;
-    if (outgoing !== null) {
-      this.#packets.add('out', packetId);
-      this.#counters.acknowledged++;
+    if (outgoing === null) {
+      if (packet.safe && this.#link !== null) this.#release(this.#link, packet);
+      return true;
     }
-    if (this.#link !== null) writeAck(this.#link.output, ACK.PUBREL, packetId, 0);
-    if (outgoing !== null && outgoing.delivery !== null) {
+    packet.outgoing = null;
+    this.#packets.putSent({ packetId, place: packet.place, released: true });
+    this.#counters.acknowledged++;
+    if (outgoing.delivery !== null) {
       // The place of the window stays taken until PUBCOMP [MQTT-4.9.0-2].
       this.credit.take();
       outgoing.delivery.settle(Outcome.ACCEPT);
     }
+    // Not before the message is gone for good: after PUBREL the client forgets that it had it.
+    this.#whenSafe(packet, (link) => this.#release(link, packet));
     return true;
   }
 
@@ -223,17 +283,71 @@ export class Outbox {
     const packet = this.#inFlight.get(packetId);
     if (packet === undefined) return false;
     if (packet.outgoing !== null) throw protocolError('a PUBCOMP before PUBREL');
-    this.#packets.remove('out', packetId);
+    this.#packets.removeSent(packetId);
     this.#leave(packet);
     this.#freePlace();
     return true;
   }
 
   #begin(outgoing: Outgoing): void {
-    const packetId = this.#nextId();
-    const packet: InFlight = { packetId, outgoing, sent: false, everSent: false };
+    const { delivery, qos } = outgoing;
+    const own = outgoing.hold === Hold.SESSION && delivery !== null;
+    const place = own ? delivery.position : 0;
+    const known = own && this.#places.size > 0 ? this.#known(place) : undefined;
+    if (known?.released === true) {
+      // The client has it, and the crash came before it was out of its queue.
+      delivery?.settle(Outcome.ACCEPT);
+      return;
+    }
+    const packetId = known?.packetId ?? this.#nextId();
+    const everSent = own && delivery.attempts > 0;
+    const packet: InFlight = { packetId, place, outgoing, sent: false, everSent, safe: true };
     this.#enter(packet);
-    if (this.#link !== null) this.#send(this.#link, packet, outgoing);
+    if (qos === 1 && known !== undefined) this.#packets.removeSent(packetId);
+    if (qos === 1 && this.#unsafe === 0) {
+      if (this.#link !== null) this.#send(this.#link, packet, outgoing);
+      return;
+    }
+    if (qos === 2 && known === undefined) {
+      this.#packets.putSent({ packetId, place, released: false });
+    }
+    // Not before message and identifier are safe: after a crash neither may come as another.
+    this.#whenSafe(packet, (link) => this.#sendAgain(link, packet, outgoing));
+  }
+
+  #release(link: OutboxLink, packet: InFlight): void {
+    if (packet.sent) writeAck(link.output, ACK.PUBREL, packet.packetId, 0);
+    else this.#sendRelease(link, packet);
+  }
+
+  /** Goes on with a packet, where it is still in flight by then and its client there. */
+  #whenSafe(packet: InFlight, then: (link: OutboxLink) => void): void {
+    packet.safe = false;
+    this.#unsafe++;
+    this.#packets.safe(() => {
+      this.#unsafe--;
+      if (this.#inFlight.get(packet.packetId) !== packet) return;
+      packet.safe = true;
+      if (this.#link !== null) then(this.#link);
+    });
+  }
+
+  /** What was on its way from that place before a restart; whatever stood before it is gone. */
+  #known(place: number): SentPacket | undefined {
+    const known = this.#places.get(place);
+    this.#places.delete(place);
+    for (const packet of this.#places.values()) {
+      if (packet.place > place) continue;
+      this.#places.delete(packet.place);
+      if (!packet.released) this.#owe(packet);
+    }
+    return known;
+  }
+
+  /** As far as the window goes. */
+  #sendAgain(link: OutboxLink, packet: InFlight, outgoing: Outgoing): void {
+    if (this.#window < this.credit.limit) this.#send(link, packet, outgoing);
+    else this.#behind = true;
   }
 
   #send(link: OutboxLink, packet: InFlight, outgoing: Outgoing): void {
@@ -269,6 +383,7 @@ export class Outbox {
   /** The exchange is over: the delivery is settled, and the place of the window given on. */
   #done(packet: InFlight, delivery: Delivery | null, outcome: Outcome): void {
     this.#leave(packet);
+    if (packet.outgoing?.qos === 2) this.#packets.removeSent(packet.packetId);
     if (outcome === Outcome.ACCEPT) this.#counters.acknowledged++;
     if (delivery === null) {
       this.#freePlace();
@@ -290,7 +405,7 @@ export class Outbox {
   }
 
   #hasWaiting(): boolean {
-    return this.#backlogHead < this.#backlog.length || this.#window < this.#inFlight.size;
+    return this.#backlogHead < this.#backlog.length || this.#behind;
   }
 
   #freePlace(): void {
@@ -306,7 +421,7 @@ export class Outbox {
     // What turns out too large to send frees its place in here: the loop goes on, without nesting.
     if (link === null || this.#filling) return;
     this.#filling = true;
-    if (this.#window < this.#inFlight.size) this.#sendRest(link);
+    if (this.#behind) this.#sendRest(link);
     while (this.#backlogHead < this.#backlog.length && !link.congested) {
       const next = this.#backlog[this.#backlogHead] as Outgoing;
       if (next.qos > 0 && !this.credit.available) break;
@@ -326,9 +441,11 @@ export class Outbox {
 
   #sendRest(link: OutboxLink): void {
     for (const packet of [...this.#inFlight.values()]) {
+      if (packet.sent || !packet.safe || packet.outgoing === null) continue;
       if (this.#window >= this.credit.limit) return;
-      if (!packet.sent && packet.outgoing !== null) this.#send(link, packet, packet.outgoing);
+      this.#send(link, packet, packet.outgoing);
     }
+    this.#behind = false;
   }
 
   #enter(packet: InFlight): void {
@@ -339,7 +456,12 @@ export class Outbox {
   /** The next free packet identifier: the window is far smaller than the 65,535 that there are. */
   #nextId(): number {
     do this.#lastId = this.#lastId === 65_535 ? 1 : this.#lastId + 1;
-    while (this.#inFlight.has(this.#lastId));
+    while (this.#inFlight.has(this.#lastId) || this.#isReserved(this.#lastId));
     return this.#lastId;
+  }
+
+  #isReserved(packetId: number): boolean {
+    for (const packet of this.#places.values()) if (packet.packetId === packetId) return true;
+    return false;
   }
 }

@@ -7,7 +7,9 @@
  *
  * A will that waits for its delay is published when the delay is over or the session ends,
  * whichever is first, and not at all when the client is back before (MQTT 5 section 3.1.3.2.2).
+ * Restarts change nothing of that; to clients that a crash cut off, the restart is when they left.
  */
+import type { Principal } from '../../core/auth.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import type { Admin, Eventually } from '../../core/engine.ts';
 import { BrokerError, reasonOf } from '../../core/errors.ts';
@@ -22,6 +24,7 @@ import type { SessionContext, SessionIdentity } from './session-context.ts';
 import type { SessionRecord, SessionStore } from './session-store.ts';
 import { parseFilter, sessionQueueName } from './topic.ts';
 import type { BrokerPublisher, Will } from './will.ts';
+import type { KeptWill, WillStore } from './will-store.ts';
 
 /** Session Expiry Interval for ever [MQTT 3.1.2.11.2]. */
 const FOREVER_SECONDS = 0xffffffff;
@@ -36,12 +39,24 @@ interface Entry {
 export interface RegistryContext {
   readonly session: Omit<SessionContext, 'changed' | 'drawTag'>;
   readonly store: SessionStore;
+  readonly wills: WillStore;
+  /** What is stored is there after a restart. */
+  readonly outlives: boolean;
   readonly admin: Admin;
   readonly publisher: BrokerPublisher;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly sessionsMax: number;
+  /** A user as if logged in; `unknown` where there is none of that name any more. */
+  principalOf(user: string): Eventually<Principal | 'refused' | 'unknown'>;
+}
+
+/** What a CONNECT says of its session. */
+export interface Claim {
+  readonly clean: boolean;
+  readonly expirySeconds: number;
+  readonly will: Will | null;
 }
 
 export interface Acquired {
@@ -57,6 +72,8 @@ export class SessionRegistry {
   readonly #entries = new Map<string, Entry>();
   /** Sessions that are still being removed, by an engine that answers later. */
   readonly #ending = new Map<string, Promise<void>>();
+  /** Wills from before a restart that nothing was done about yet. */
+  #unsaid: Map<string, KeptWill> = new Map();
 
   constructor(context: RegistryContext) {
     this.#context = context;
@@ -92,14 +109,19 @@ export class SessionRegistry {
       owned.has(keyOf(vhost, queue)),
     );
     for (const [key, record] of records) this.#restore(key, record);
+    this.#unsaid = this.#context.wills.load();
+    // When every protocol is there to hear it.
+    if (this.#unsaid.size > 0) this.#context.clock.soon(() => this.#restoreWills());
   }
 
   /**
    * The session of a client that has just logged in; whoever had it is disconnected [MQTT-3.1.4-3].
    * Throws BrokerError where there are too many.
    */
-  acquire(identity: SessionIdentity, clean: boolean, expirySeconds: number): Acquired {
+  acquire(identity: SessionIdentity, { clean, expirySeconds, will }: Claim): Acquired {
+    const { wills } = this.#context;
     const key = keyOf(identity.vhost, identity.clientId);
+    this.#unsaid.delete(key);
     this.#entries.get(key)?.session.link?.replaced();
     let entry = this.#entries.get(key);
     // A session is its user's: another gets a new one of that name.
@@ -119,6 +141,8 @@ export class SessionRegistry {
     entry.will = null;
     entry.session.expirySeconds = expirySeconds;
     this.#save(entry.session, 0);
+    if (will === null) wills.forget(key);
+    else wills.keep(key, will, 0);
     return { session: entry.session, present, ready: this.#ending.get(key) };
   }
 
@@ -129,28 +153,26 @@ export class SessionRegistry {
     const key = keyOf(vhost, clientId);
     const entry = this.#entries.get(key);
     if (entry?.session !== session) return;
-    const { clock, publisher } = this.#context;
+    const now = this.#context.clock.now();
+    entry.will = will;
     if (session.expirySeconds === 0) {
-      entry.will = will;
       this.#end(key, entry);
       return;
     }
-    this.#save(session, clock.now());
+    this.#save(session, now);
     this.#expireIn(key, entry, session.expirySeconds * 1000);
-    if (will === null) return;
-    if (will.fields.delaySeconds === 0) {
-      publisher.publishWill(will);
-      return;
-    }
-    entry.will = will;
-    entry.willTimer = clock.after(will.fields.delaySeconds * 1000, () => this.#sendWill(entry));
+    this.#sendWillAt(key, entry, now + (will?.fields.delaySeconds ?? 0) * 1000);
   }
 
-  /** The broker is stopping: wills that wait are said now, sessions stay as they are stored. */
+  /**
+   * The broker is stopping: sessions, and wills that wait, stay as they are stored. Where nothing
+   * outlives it, such wills are said now.
+   */
   close(): void {
-    for (const entry of this.#entries.values()) {
+    for (const [key, entry] of this.#entries) {
       entry.expiry?.cancel();
-      this.#sendWill(entry);
+      if (!this.#context.outlives) this.#sendWill(key, entry);
+      entry.willTimer?.cancel();
       void entry.session.close();
     }
     this.#entries.clear();
@@ -170,7 +192,7 @@ export class SessionRegistry {
     const entry = this.#add(key, { vhost, clientId, user }, tag, true);
     const { session } = entry;
     session.expirySeconds = expirySeconds;
-    session.restorePackets(record.taken, record.released);
+    session.restorePackets(record.taken, record.sent);
     const left = leftAt === 0 ? clock.now() : leftAt;
     void after(
       () =>
@@ -196,7 +218,7 @@ export class SessionRegistry {
   #end(key: string, entry: Entry): void {
     this.#entries.delete(key);
     entry.expiry?.cancel();
-    this.#sendWill(entry);
+    this.#sendWill(key, entry);
     this.#context.store.remove(key);
     const failed = (error: unknown): void =>
       this.#context.log.warn({ session: key, reason: reasonOf(error) }, 'session not removed');
@@ -212,12 +234,60 @@ export class SessionRegistry {
     this.#ending.set(key, ending);
   }
 
-  #sendWill(entry: Entry): void {
+  #restoreWills(): void {
+    const { principalOf, log } = this.#context;
+    for (const [key, kept] of this.#unsaid) {
+      const { user } = kept;
+      void after(
+        () => principalOf(user),
+        (principal) => this.#restoreWill(key, kept, principal),
+        (error) => log.warn({ user, reason: reasonOf(error) }, 'will not restored'),
+      );
+    }
+  }
+
+  #restoreWill(key: string, kept: KeptWill, principal: Principal | string): void {
+    const { wills, publisher, clock, log } = this.#context;
+    // Its client may be back.
+    if (this.#unsaid.get(key) !== kept) return;
+    this.#unsaid.delete(key);
+    const { vhost, user, fields, dueAt } = kept;
+    if (typeof principal === 'string') {
+      log.info({ user, topic: fields.topic }, 'will refused');
+      wills.forget(key);
+      return;
+    }
+    const will = { vhost, principal, fields };
+    const entry = this.#entries.get(key);
+    if (entry === undefined) {
+      publisher.publishWill(will);
+      wills.forget(key);
+      return;
+    }
+    entry.will = will;
+    const delayMs = fields.delaySeconds * 1000;
+    this.#sendWillAt(key, entry, dueAt === 0 ? clock.now() + delayMs : dueAt);
+  }
+
+  #sendWillAt(key: string, entry: Entry, dueAt: number): void {
+    const { clock, wills } = this.#context;
+    const leftMs = dueAt - clock.now();
+    if (entry.will === null || leftMs <= 0) {
+      this.#sendWill(key, entry);
+      return;
+    }
+    wills.keep(key, entry.will, dueAt);
+    entry.willTimer = clock.after(leftMs, () => this.#sendWill(key, entry));
+  }
+
+  /** Says the will, if there is one; either way nothing is kept of it. */
+  #sendWill(key: string, entry: Entry): void {
     entry.willTimer?.cancel();
     entry.willTimer = null;
     const { will } = entry;
     entry.will = null;
     if (will !== null) this.#context.publisher.publishWill(will);
+    if (!this.#unsaid.has(key)) this.#context.wills.forget(key);
   }
 
   #save(session: MqttSession, leftAt: number): void {

@@ -4,7 +4,7 @@
  */
 import type { Table } from '../../core/engine.ts';
 import type { Log } from '../../core/log.ts';
-import type { PacketStore } from './outbox.ts';
+import type { PacketStore, SentPacket } from './outbox.ts';
 import type { Qos } from './packet.ts';
 import type { MqttSession } from './session.ts';
 import type { Wish } from './session-context.ts';
@@ -20,7 +20,13 @@ export interface SessionRecord {
   readonly leftAt: number;
   readonly wishes: readonly Wish[];
   readonly taken: readonly number[];
-  readonly released: readonly number[];
+  readonly sent: readonly SentPacket[];
+}
+
+/** Packets of one session. */
+interface Packets {
+  readonly taken: number[];
+  readonly sent: SentPacket[];
 }
 
 interface StoredRecord {
@@ -37,13 +43,19 @@ interface StoredRecord {
 export class SessionStore {
   readonly #records: Table;
   readonly #packets: Table;
-
+  readonly #safe: Safe;
   readonly #log: Log;
 
-  constructor(records: Table, packets: Table, log: Log) {
+  constructor({ table, safe, log }: SessionStoreParts) {
+    this.#records = table('mqtt.sessions');
+    this.#packets = table('mqtt.packets');
+    this.#safe = safe;
     this.#log = log;
-    this.#records = records;
-    this.#packets = packets;
+  }
+
+  /** Calls `done` when everything before would survive a crash. */
+  safe(done: () => void): void {
+    this.#safe(done);
   }
 
   save(key: string, session: MqttSession, leftAt: number): void {
@@ -72,7 +84,7 @@ export class SessionStore {
 
   /** Packet identifiers of one session. */
   packets(key: string): PacketStore {
-    return new StoredPackets(this.#packets, key);
+    return new StoredPackets(this.#packets, key, this.#safe);
   }
 
   /** Everything that was kept. */
@@ -94,63 +106,97 @@ export class SessionStore {
           id,
         }),
       );
-      const { taken = [], released = [] } = packets.get(key) ?? {};
+      const { taken = [], sent = [] } = packets.get(key) ?? {};
       const tag = stored.tag === '' ? null : Buffer.from(stored.tag, 'hex');
-      records.set(key, { ...stored, tag, wishes, taken, released });
+      records.set(key, { ...stored, tag, wishes, taken, sent });
     }
     return records;
   }
 
   /** What a session left that ended while the broker went down. */
-  #forgetOrphans(
-    packets: ReadonlyMap<string, { readonly taken: number[]; readonly released: number[] }>,
-    keys: ReadonlySet<string>,
-  ): void {
-    for (const [key, { taken, released }] of packets) {
+  #forgetOrphans(packets: ReadonlyMap<string, Packets>, keys: ReadonlySet<string>): void {
+    for (const [key, { taken, sent }] of packets) {
       if (keys.has(key)) continue;
       const store = this.packets(key);
       store.kept = true;
-      for (const packetId of taken) store.remove('in', packetId);
-      for (const packetId of released) store.remove('out', packetId);
+      for (const packetId of taken) store.removeTaken(packetId);
+      for (const { packetId } of sent) store.removeSent(packetId);
     }
   }
 
-  #loadPackets(): Map<string, { taken: number[]; released: number[] }> {
-    const packets = new Map<string, { taken: number[]; released: number[] }>();
-    for (const [entry] of [...this.#packets.entries()]) {
+  #loadPackets(): Map<string, Packets> {
+    const packets = new Map<string, Packets>();
+    for (const [entry, value] of [...this.#packets.entries()]) {
       const last = entry.lastIndexOf('\0');
       const middle = entry.lastIndexOf('\0', last - 1);
       const key = entry.slice(0, middle);
-      const session = packets.get(key) ?? { taken: [], released: [] };
-      const list = entry.slice(middle + 1, last) === 'in' ? session.taken : session.released;
-      list.push(Number(entry.slice(last + 1)));
+      const session = packets.get(key) ?? { taken: [], sent: [] };
+      const packetId = Number(entry.slice(last + 1));
+      if (entry.slice(middle + 1, last) === 'in') session.taken.push(packetId);
+      else session.sent.push(readSent(packetId, value));
       packets.set(key, session);
     }
     return packets;
   }
 }
 
+/** Calls back when everything that was written before would survive a crash. */
+type Safe = (done: () => void) => void;
+
+export interface SessionStoreParts {
+  /** Durable spaces, by name. */
+  readonly table: (name: string) => Table;
+  readonly safe: Safe;
+  readonly log: Log;
+}
+
 class StoredPackets implements PacketStore {
   kept = false;
   readonly #table: Table;
   readonly #key: string;
+  readonly #safe: Safe;
 
-  constructor(table: Table, key: string) {
+  constructor(table: Table, key: string, safe: Safe) {
     this.#table = table;
     this.#key = key;
+    this.#safe = safe;
   }
 
-  add(direction: 'in' | 'out', packetId: number): void {
-    if (this.kept) this.#table.set(this.#entry(direction, packetId), PRESENT);
+  addTaken(packetId: number): void {
+    if (this.kept) this.#table.set(this.#entry('in', packetId), PRESENT);
   }
 
-  remove(direction: 'in' | 'out', packetId: number): void {
-    if (this.kept) this.#table.delete(this.#entry(direction, packetId));
+  removeTaken(packetId: number): void {
+    if (this.kept) this.#table.delete(this.#entry('in', packetId));
   }
 
-  #entry(direction: string, packetId: number): string {
+  putSent(packet: SentPacket): void {
+    if (this.kept) this.#table.set(this.#entry('out', packet.packetId), writeSent(packet));
+  }
+
+  removeSent(packetId: number): void {
+    if (this.kept) this.#table.delete(this.#entry('out', packetId));
+  }
+
+  safe(done: () => void): void {
+    if (this.kept) this.#safe(done);
+    else done();
+  }
+
+  #entry(direction: 'in' | 'out', packetId: number): string {
     return `${this.#key}\0${direction}\0${packetId}`;
   }
+}
+
+/** One byte, whether it was released, and its place as text. */
+function writeSent({ place, released }: SentPacket): Buffer {
+  return Buffer.from(`${released ? 'r' : 's'}${place}`);
+}
+
+/** What has no text is of a version that kept none but those released. */
+function readSent(packetId: number, value: Buffer): SentPacket {
+  const released = value[0] !== SENT;
+  return { packetId, place: Number(value.toString('latin1', 1)) || 0, released };
 }
 
 function parse(value: Buffer): StoredRecord | null {
@@ -162,3 +208,4 @@ function parse(value: Buffer): StoredRecord | null {
 }
 
 const PRESENT = Buffer.from([1]);
+const SENT = 's'.charCodeAt(0);

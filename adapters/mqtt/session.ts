@@ -23,7 +23,7 @@ import { type HeaderTable, type Message, STREAM_GROUP_ARGUMENT } from '../../cor
 import { chain } from './chain.ts';
 import { publishedQos } from './format.ts';
 import { isPublishedBy } from './native.ts';
-import { Hold, Outbox, type PacketStore } from './outbox.ts';
+import { Hold, Outbox, type PacketStore, type SentPacket } from './outbox.ts';
 import { OwnQueue, type QueueHolder } from './own-queue.ts';
 import type { Qos } from './packet.ts';
 import {
@@ -132,20 +132,45 @@ export class MqttSession implements QueueHolder {
   /** A QoS 2 message is taken; its identifier is in use until the client releases it. */
   take(packetId: number): void {
     this.#incoming.add(packetId);
-    this.#packets.add('in', packetId);
+  }
+
+  /**
+   * Writes down what was taken, behind its message: where a crash comes between, the message comes
+   * twice rather than not at all.
+   */
+  noteTaken(packetId: number): void {
+    if (this.#incoming.has(packetId)) this.#packets.addTaken(packetId);
   }
 
   /** The client has released it, or it was refused. False: it was not taken. */
   release(packetId: number): boolean {
     if (!this.#incoming.delete(packetId)) return false;
-    this.#packets.remove('in', packetId);
+    this.#packets.removeTaken(packetId);
     return true;
   }
 
   /** QoS 2 exchanges that were half done before a restart. */
-  restorePackets(taken: Iterable<number>, released: Iterable<number>): void {
+  restorePackets(taken: Iterable<number>, sent: Iterable<SentPacket>): void {
     for (const packetId of taken) this.#incoming.add(packetId);
-    this.outbox.restore(released);
+    this.outbox.restore(sent);
+  }
+
+  /** Calls `done` when a crash would leave everything as it is now. */
+  safe(done: () => void): void {
+    this.#packets.safe(done);
+  }
+
+  /** Done when a crash would leave everything as it is now. */
+  secured(): Eventually<void> {
+    let isDone = false;
+    let done = (): void => {
+      isDone = true;
+    };
+    this.safe(() => done());
+    if (isDone) return;
+    return new Promise((resolve) => {
+      done = resolve;
+    });
   }
 
   /** A connection has come. Called after CONNACK. */
@@ -453,6 +478,7 @@ export class MqttSession implements QueueHolder {
   }
 
   lost(reason: BrokerError): void {
+    this.outbox.forgetPlaces();
     this.#link?.broken(reason);
   }
 

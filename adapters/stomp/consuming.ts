@@ -498,5 +498,5 @@ function shownAs(
 
 /** A last value, delivered beside any queue: nothing to settle. */
 function kept(message: Message): Delivery {
-  return { message, queue: '', attempts: 0, bindings: null, settle: () => {} };
+  return { message, queue: '', position: 0, attempts: 0, bindings: null, settle: () => {} };
 }

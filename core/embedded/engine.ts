@@ -178,6 +178,12 @@ export class EmbeddedEngine implements Engine {
     return this.#options.store.table(name);
   }
 
+  safe(done: () => void): void {
+    const { store } = this.#options;
+    if (store.durable) store.flush(done);
+    else done();
+  }
+
   #totals(): Totals {
     let [exchanges, queues, bindings, consumers, ready, unacknowledged] = [0, 0, 0, 0, 0, 0];
     let [delayed, streamGroups, streamGroupsBehind] = [0, 0, 0];

@@ -148,6 +148,7 @@ function bypasses(binding: BindingSpec): boolean {
 class Passing implements Delivery {
   readonly message: Message;
   readonly queue: string;
+  readonly position = 0;
   readonly attempts = 0;
   readonly bindings: readonly BindingSpec[] | null;
 
