@@ -79,9 +79,16 @@ export class Gateway {
     const shared = { clock, random, meter, limits, log, authorizer };
     this.#network = new Network({ clock, log, meter, limits, tls: config.tls });
     const store = openStore(config, { clock, log, formats });
-    const engine = new EmbeddedEngine({ ...shared, store, vhosts, vhostLimits });
-    const configured = new UserDirectory(config.users, config.loopbackUsers);
-    const accounts = new RegisteredUsers(configured, random, () => engine.table('accounts'));
+    const engine = new EmbeddedEngine({
+      ...{ ...shared, store, vhosts, vhostLimits },
+      vhostDeleted: (name) => accounts.forgetVhost(name),
+    });
+    const accounts = new RegisteredUsers(
+      new UserDirectory(config.users, config.loopbackUsers),
+      random,
+      () => engine.table('accounts'),
+      (user) => engine.admin.rightsChanged(user),
+    );
     this.#context = {
       ...shared,
       engine,

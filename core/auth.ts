@@ -15,12 +15,23 @@ export interface Permission {
 
 export type Action = keyof Permission;
 
+/**
+ * RabbitMQ's permission on the routing keys of one topic exchange: sources of regular expressions,
+ * in which `{username}`, `{vhost}` and `{client_id}` stand for the client's.
+ */
+export interface TopicPermission {
+  readonly write: string;
+  readonly read: string;
+}
+
 /** An authenticated user. */
 export interface Principal {
   readonly name: string;
   readonly tags: readonly string[];
   /** By vhost; none for a vhost: no access to it. */
   readonly permissions: { get(vhost: string): Permission | undefined };
+  /** By vhost and exchange; none: any key. */
+  readonly topics?: { get(vhost: string): ReadonlyMap<string, TopicPermission> | undefined };
   /** At a time, all vhosts together; undefined: any number. */
   readonly connectionsMax?: number | undefined;
   /** AMQP channels at a time, all its connections together; undefined: any number. */
@@ -95,30 +106,103 @@ export type AccountChange = 'done' | 'exists' | 'unknown' | 'configured';
 export interface AccountProfile {
   readonly tags: readonly string[];
   /** By vhost: the sources of three regular expressions. */
-  readonly permissions: Readonly<Record<string, Readonly<Record<Action, string>>>>;
+  readonly permissions: Readonly<Record<string, PermissionSpec>>;
 }
 
-/** Accounts that are made and changed while the gateway runs; they outlive it. */
+/** A permission as it is written: the sources of three regular expressions. */
+export type PermissionSpec = Readonly<Record<Action, string>>;
+
+/** At a time; undefined: any number. */
+export interface AccountLimits {
+  readonly connectionsMax?: number | undefined;
+  readonly channelsMax?: number | undefined;
+}
+
+/** An account, as administrators see it. */
+export interface AccountView extends AccountProfile, AccountLimits {
+  readonly name: string;
+  /** As the configuration has it, or RabbitMQ's form of a password that stands there. */
+  readonly passwordHash: string;
+  /** By vhost and exchange. */
+  readonly topicPermissions: Readonly<Record<string, Readonly<Record<string, TopicPermission>>>>;
+  /** It stands in the configuration file. */
+  readonly configured: boolean;
+}
+
+/** How clients prove that they are the user: one of these, or none (then not with a password). */
+export interface AccountSecret {
+  readonly password?: string | undefined;
+  /** See `UserSpec`. */
+  readonly passwordHash?: string | undefined;
+}
+
+/**
+ * Accounts that are made and changed while the gateway runs; they outlive it. What changes counts
+ * at once for clients that are connected.
+ */
 export interface AccountAdmin {
   /** Of all accounts, sorted. */
   names(): readonly string[];
+  view(user: string): AccountView | undefined;
   /** The promise settles once the password's keys are derived. */
   add(user: string, password: string, profile: AccountProfile): Promise<AccountChange>;
   setPassword(user: string, password: string): Promise<AccountChange>;
+  /** Makes an account, or gives one another secret and other tags. */
+  put(user: string, secret: AccountSecret, tags: readonly string[]): Promise<AccountChange>;
+  setLimits(user: string, limits: AccountLimits): AccountChange;
+  /**
+   * What an account may do in a vhost; null: nothing any more. One of the configuration keeps what
+   * that says of a vhost of the configuration (`configured`).
+   */
+  setPermission(user: string, vhost: string, permission: PermissionSpec | null): AccountChange;
+  /** Null: any routing key again. */
+  setTopicPermission(
+    user: string,
+    vhost: string,
+    exchange: string,
+    permission: TopicPermission | null,
+  ): AccountChange;
   /** Connections that it has are its protocols' to end. */
   remove(user: string): AccountChange;
+  /** Nobody may do anything in a vhost any more. */
+  forgetVhost(vhost: string): void;
 }
 
 /** Whether the principal may do `action` to the exchange or queue named `resource`. */
 export interface Authorizer {
   allows(principal: Principal, vhost: string, action: Action, resource: string): boolean;
+  /**
+   * Whether a topic permission's pattern allows a routing key. A variable that the client has no
+   * value for matches nothing.
+   */
+  matchesTopic(pattern: string, variables: TopicVariables, routingKey: string): boolean;
 }
+
+export type TopicVariables = Readonly<
+  Record<'username' | 'vhost' | 'client_id', string | undefined>
+>;
 
 /** Permissions as the principal carries them. */
 export class PermissionAuthorizer implements Authorizer {
   allows(principal: Principal, vhost: string, action: Action, resource: string): boolean {
     return principal.permissions.get(vhost)?.[action].test(resource) ?? false;
   }
+
+  matchesTopic(pattern: string, variables: TopicVariables, routingKey: string): boolean {
+    let known = true;
+    const expanded = pattern.replace(/\{(username|vhost|client_id)\}/g, (_, name) => {
+      const value = variables[name as keyof TopicVariables];
+      if (value === undefined) known = false;
+      return (value ?? '').replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&');
+    });
+    if (!known) return false;
+    return permissionPattern(expanded).test(routingKey);
+  }
+}
+
+/** As in RabbitMQ the empty pattern allows nothing (but resources without a name). */
+export function permissionPattern(source: string): RegExp {
+  return new RegExp(source === '' ? '^$' : source, 'u');
 }
 
 const EVERYTHING: Permission = { configure: /^/, write: /^/, read: /^/ };

@@ -9,6 +9,7 @@ import { getHeapStatistics } from 'node:v8';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { CERTIFICATE_NAMES, type CertificateLogin } from './auth.ts';
+import type { VhostLimits } from './engine.ts';
 import { ConfigError, reasonOf } from './errors.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { LOG_LEVELS, type LogLevel } from './log.ts';
@@ -33,12 +34,6 @@ export interface TlsConfig {
   readonly optional?: boolean | undefined;
   /** How a certificate names its user; null: it names none. */
   readonly login?: CertificateLogin | null | undefined;
-}
-
-/** At a time; undefined: any number. */
-export interface VhostLimits {
-  readonly connectionsMax: number | undefined;
-  readonly queuesMax: number | undefined;
 }
 
 export interface Config {
@@ -197,6 +192,7 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     passwordHash: password_hash,
     connectionsMax: max_connections,
     channelsMax: max_channels,
+    byDefault: rest.users === undefined,
   }));
   requireDistinct(rest.vhosts, 'vhosts');
   requireDistinct(

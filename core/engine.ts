@@ -31,6 +31,8 @@ export interface Peer {
   readonly listener: string;
   /** The listener's protocol, as in the configuration. */
   readonly protocol: string;
+  /** Which MQTT client it is, once it has said so. */
+  readonly clientId?: string | undefined;
 }
 
 export interface Engine {
@@ -40,9 +42,15 @@ export interface Engine {
   stop(): Promise<void>;
   /**
    * Opens a session. Throws `not-found` for no such vhost, `access-refused` for no permission in
-   * it.
+   * it. `evicted` is called where the session is to end for a reason of the operators': the caller
+   * tells its client so, and what it has not closed when `evicted` returns is closed.
    */
-  open(vhost: string, principal: Principal, peer: Peer): Eventually<Session>;
+  open(
+    vhost: string,
+    principal: Principal,
+    peer: Peer,
+    evicted?: (reason: BrokerError) => void,
+  ): Eventually<Session>;
   /**
    * A small durable space that is the calling adapter's own: rosters, MQTT sessions. Same name,
    * same table.
@@ -71,9 +79,28 @@ export interface Table {
   entries(): Iterable<readonly [key: string, value: Buffer]>;
 }
 
-/** Read models for operators. */
+/** Read models and levers for operators. */
 export interface Admin {
   vhosts(): readonly string[];
+  vhost(name: string): VhostView | undefined;
+  /** Makes a vhost, or changes what is given of one. True: it is new. */
+  putVhost(name: string, change: Partial<VhostMetadata>): boolean;
+  /**
+   * Undefined: no limit. Throws `not-found`, or `not-allowed` where the configuration limits the
+   * vhost.
+   */
+  setVhostLimits(name: string, limits: VhostLimits): void;
+  /**
+   * Deletes a vhost with everything in it; its sessions end. Throws `not-found`, or `not-allowed`
+   * for one of the configuration.
+   */
+  deleteVhost(name: string): void;
+  /** Those of clients; the broker's own are left out. */
+  sessions(): Iterable<SessionView>;
+  /** Ends the sessions that `which` says; answers how many. */
+  evict(which: (session: SessionView) => boolean, reason: BrokerError): number;
+  /** What a user may do has changed. */
+  rightsChanged(user: string): void;
   totals(): Totals;
   queues(vhost: string): Iterable<QueueView>;
   exchanges(vhost: string): Iterable<ExchangeSpec>;
@@ -81,6 +108,38 @@ export interface Admin {
   bindings(vhost: string): Iterable<BindingSpec>;
   /** Where a message would go that is published to `address` now, and why. Throws for no vhost. */
   route(vhost: string, address: Address): RouteView;
+}
+
+/** What a vhost says of itself. */
+export interface VhostMetadata {
+  readonly description: string;
+  readonly tags: readonly string[];
+  /** Of durable queues that are declared without one; empty: classic. */
+  readonly defaultQueueType: string;
+}
+
+/** At a time; undefined: any number. */
+export interface VhostLimits {
+  readonly connectionsMax: number | undefined;
+  readonly queuesMax: number | undefined;
+}
+
+export interface VhostView extends VhostMetadata {
+  readonly name: string;
+  readonly limits: VhostLimits;
+  /** It stands in the configuration file: it cannot be deleted. */
+  readonly configured: boolean;
+}
+
+/** One client's session. */
+export interface SessionView {
+  /** Of its connection: unique, and as RabbitMQ names connections. */
+  readonly name: string;
+  readonly user: string;
+  readonly vhost: string;
+  readonly peer: Peer;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
 }
 
 /** A route as it is now; lists are cut at `limits.explainBindingsMax`. */
@@ -334,8 +393,6 @@ export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 export interface Delivery {
   readonly message: Message;
   readonly queue: string;
-  /** Its place in its queue: kept when it is requeued, and across restarts where it is durable. */
-  readonly position: number;
   /** How often it was delivered before; > 0 is redelivered. */
   readonly attempts: number;
   /**
@@ -390,8 +447,8 @@ export interface Consumer {
 }
 
 export interface Subscription {
-  /** The queue's own time-out for acknowledgements at present, in milliseconds; 0: none. */
-  readonly timeoutMs?: number;
+  /** The queue's own time-out for acknowledgements (`x-consumer-timeout`), in milliseconds. */
+  timeoutMs?: number;
   /** Hands out nothing until `resume`. */
   pause(): void;
   resume(): void;

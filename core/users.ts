@@ -1,13 +1,16 @@
 /** The accounts of the configuration file: passwords in the clear or hashed, tags, permissions. */
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import type {
-  Authenticator,
-  Credentials,
-  Permission,
-  Principal,
-  ScramHash,
-  ScramKeys,
+import {
+  type Authenticator,
+  type Credentials,
+  type Permission,
+  type PermissionSpec,
+  type Principal,
+  permissionPattern,
+  type ScramHash,
+  type ScramKeys,
+  type TopicPermission,
 } from './auth.ts';
 import type { Eventually, Peer } from './engine.ts';
 
@@ -23,7 +26,8 @@ export interface UserSpec {
   /**
    * Instead of a password: `SCRAM-SHA-256$4096:SALT$STORED:SERVER` (base64, as `hashPassword` makes
    * it), with a blank between them also several with different hashes, or RabbitMQ's
-   * `password_hash` (base64 of a 4-byte salt and SHA-256 of salt and password).
+   * `password_hash` (base64 of a 4-byte salt and SHA-256 or SHA-512 of salt and password). Empty:
+   * nobody comes in with a password.
    */
   readonly passwordHash?: string | undefined;
   readonly tags: readonly string[];
@@ -31,24 +35,27 @@ export interface UserSpec {
   readonly connectionsMax?: number | undefined;
   readonly channelsMax?: number | undefined;
   readonly permissions: Readonly<Record<string, PermissionSpec>>;
-}
-
-export interface PermissionSpec {
-  readonly configure: string;
-  readonly write: string;
-  readonly read: string;
+  /** By vhost and exchange, as RabbitMQ has them. */
+  readonly topicPermissions?: Readonly<Record<string, Readonly<Record<string, TopicPermission>>>>;
+  /** Stands for the accounts that the configuration does not name: may be changed and deleted. */
+  readonly byDefault?: boolean;
 }
 
 interface Account {
-  readonly principal: Principal;
-  readonly secret: Secret;
+  /** The same for as long as there is the account: its clients see what changes. */
+  readonly principal: Changeable<Principal>;
+  spec: UserSpec;
+  secret: Secret;
   readonly keys: Map<ScramHash, Promise<ScramKeys>>;
 }
+
+type Changeable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 type Secret =
   | { readonly kind: 'plain'; readonly password: string }
   | { readonly kind: 'scram'; readonly keys: ReadonlyMap<ScramHash, ScramKeys> }
-  | { readonly kind: 'salted'; readonly salt: Buffer; readonly digest: Buffer };
+  | { readonly kind: 'salted'; readonly salt: Buffer; readonly digest: Buffer }
+  | { readonly kind: 'none' };
 
 /** Answers for the accounts it was made with; every other user is unknown to it. */
 export class UserDirectory implements Authenticator {
@@ -61,12 +68,26 @@ export class UserDirectory implements Authenticator {
     this.#loopbackOnly = new Set(loopbackOnly);
   }
 
-  /** Adds a user, or replaces the one of that name. */
+  /** Adds a user, or changes the one of that name, for its connected clients too. */
   set(user: UserSpec): void {
     const { name, tags, connectionsMax, channelsMax } = user;
     const permissions = permissionsOf(user);
-    const principal = { name, tags, permissions, connectionsMax, channelsMax };
-    this.#accounts.set(user.name, { principal, secret: secretOf(user), keys: new Map() });
+    const topics = topicsOf(user);
+    const rights = { name, tags, permissions, topics, connectionsMax, channelsMax };
+    const known = this.#accounts.get(name);
+    if (known === undefined) {
+      const secret = secretOf(user);
+      this.#accounts.set(name, { principal: rights, spec: user, secret, keys: new Map() });
+      return;
+    }
+    Object.assign(known.principal, rights);
+    known.spec = user;
+    known.secret = secretOf(user);
+    known.keys.clear();
+  }
+
+  spec(user: string): UserSpec | undefined {
+    return this.#accounts.get(user)?.spec;
   }
 
   /** Its clients stay connected until something ends their connections. */
@@ -96,7 +117,7 @@ export class UserDirectory implements Authenticator {
     if (account === undefined) return null;
     const { secret } = account;
     if (secret.kind === 'scram') return secret.keys.get(hash) ?? null;
-    if (secret.kind === 'salted') return null;
+    if (secret.kind !== 'plain') return null;
     let keys = account.keys.get(hash);
     if (keys === undefined) {
       keys = scramKeys(secret.password, hash, randomBytes(16), SCRAM_ITERATIONS);
@@ -126,16 +147,33 @@ export async function hashPassword(
 
 /** Whether a text is a password hash that `UserDirectory` understands. */
 export function isPasswordHash(text: string): boolean {
-  return (
-    SCRAM_FORM.exec(text)?.[1] === '256' ||
-    Buffer.from(text, 'base64').length === 4 + KEY_BYTES.sha256
-  );
+  return SCRAM_FORM.exec(text.split(' ')[0] ?? '')?.[1] === '256' || saltedHash(text) !== null;
 }
+
+/** The hash of RabbitMQ that a `password_hash` is made with, by its length; null for none. */
+export function saltedHash(text: string): SaltedHash | null {
+  if (!/^[A-Za-z0-9+/]+=*$/.test(text)) return null;
+  const digest = Buffer.from(text, 'base64').length - SALT_BYTES;
+  return digest === 32 ? 'sha256' : digest === 64 ? 'sha512' : null;
+}
+
+/** RabbitMQ's `password_hash` of a password, always the same for one user. */
+export function saltedPassword(user: string, password: string): string {
+  const salt = sha256(`${user}\0${password}`).subarray(0, SALT_BYTES);
+  const digest = sha256(Buffer.concat([salt, Buffer.from(password)]));
+  return Buffer.concat([salt, digest]).toString('base64');
+}
+
+export type SaltedHash = 'sha256' | 'sha512';
+
+/** In front of the digest, as RabbitMQ has it. */
+const SALT_BYTES = 4;
 
 const SCRAM_FORM = /^SCRAM-SHA-(256|1)\$(\d+):([^$:]+)\$([^$:]+):([^$:]+)$/;
 
 function secretOf(user: UserSpec): Secret {
   if (user.passwordHash === undefined) return { kind: 'plain', password: user.password ?? '' };
+  if (user.passwordHash === '') return { kind: 'none' };
   const keys = new Map<ScramHash, ScramKeys>();
   for (const hash of user.passwordHash.split(' ')) {
     const form = SCRAM_FORM.exec(hash);
@@ -148,14 +186,20 @@ function secretOf(user: UserSpec): Secret {
   }
   if (keys.size > 0) return { kind: 'scram', keys };
   const bytes = Buffer.from(user.passwordHash, 'base64');
-  return { kind: 'salted', salt: bytes.subarray(0, 4), digest: bytes.subarray(4) };
+  return {
+    kind: 'salted',
+    salt: bytes.subarray(0, SALT_BYTES),
+    digest: bytes.subarray(SALT_BYTES),
+  };
 }
 
 function verify(secret: Secret, password: string): Eventually<boolean> {
+  if (secret.kind === 'none') return false;
   if (secret.kind === 'plain') return sameBytes(sha256(secret.password), sha256(password));
   if (secret.kind === 'salted') {
     const salted = Buffer.concat([secret.salt, Buffer.from(password)]);
-    return sameBytes(secret.digest, sha256(salted));
+    const hash = secret.digest.length === KEY_BYTES.sha256 ? 'sha256' : 'sha512';
+    return sameBytes(secret.digest, createHash(hash).update(salted).digest());
   }
   const [known] = secret.keys;
   if (known === undefined) return false;
@@ -183,17 +227,20 @@ function permissionsOf(user: UserSpec): ReadonlyMap<string, Permission> {
   const permissions = new Map<string, Permission>();
   for (const [vhost, spec] of Object.entries(user.permissions)) {
     permissions.set(vhost, {
-      configure: pattern(spec.configure),
-      write: pattern(spec.write),
-      read: pattern(spec.read),
+      configure: permissionPattern(spec.configure),
+      write: permissionPattern(spec.write),
+      read: permissionPattern(spec.read),
     });
   }
   return permissions;
 }
 
-/** As in RabbitMQ the empty pattern allows nothing (but resources without a name). */
-function pattern(source: string): RegExp {
-  return new RegExp(source === '' ? '^$' : source, 'u');
+function topicsOf({ topicPermissions = {} }: UserSpec): NonNullable<Principal['topics']> {
+  const topics = new Map<string, ReadonlyMap<string, TopicPermission>>();
+  for (const [vhost, byExchange] of Object.entries(topicPermissions)) {
+    topics.set(vhost, new Map(Object.entries(byExchange)));
+  }
+  return topics;
 }
 
 function sha256(data: string | Buffer): Buffer {

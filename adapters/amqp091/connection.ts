@@ -133,14 +133,17 @@ export class AmqpConnection
 
   /** The broker stops: the client is told, and may answer. */
   shutDown(): void {
+    this.evicted("broker forced connection closure with reason 'shutdown'");
+  }
+
+  evicted(reason: string): void {
     if (this.#state === State.CLOSING || this.#state === State.CLOSED) return;
     if (this.#state === State.PARTING) {
       this.#end();
       return;
     }
-    const message = "broker forced connection closure with reason 'shutdown'";
     if (this.#state === State.GREETING) this.transport.end();
-    else this.turn.run(() => this.#close(new AmqpError(Reply.CONNECTION_FORCED, message), 0));
+    else this.turn.run(() => this.#close(new AmqpError(Reply.CONNECTION_FORCED, reason), 0));
   }
 
   checkTimeouts(now: number): void {

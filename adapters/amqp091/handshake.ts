@@ -47,6 +47,8 @@ export interface HandshakeHost {
   /** The login failed. `tell`: the client wants to read why. */
   refused(error: AmqpError, tell: boolean): void;
   handshakeFailed(error: unknown, method: number): void;
+  /** Operators end the connection, now or later. */
+  evicted(reason: string): void;
 }
 
 /**
@@ -168,7 +170,8 @@ export class Handshake {
     if (principal === null) throw unexpectedMethod(this.#state);
     const { context, peer, turn } = this.#host;
     turn.ask(
-      () => context.engine.open(vhost, principal, peer),
+      () =>
+        context.engine.open(vhost, principal, peer, ({ message }) => this.#host.evicted(message)),
       (session) =>
         this.#host.opened({
           session,

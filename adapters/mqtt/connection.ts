@@ -330,7 +330,9 @@ export class MqttConnection implements Connection, SessionLink {
     const method = properties.text(Property.AUTHENTICATION_METHOD);
     if (method === undefined) {
       const { certifiedUser } = this.#transport;
-      this.#logIn(() => logIn(packet, context, options, this.#peer, certifiedUser), null);
+      const evicted = (reason: BrokerError): void => this.broken(reason);
+      const peer = this.#namedPeer;
+      this.#logIn(() => logIn(packet, context, options, peer, certifiedUser, evicted), null);
       return;
     }
     const exchange = new Authentication(method, context, options, this.#owner.decoySecret);
@@ -379,8 +381,14 @@ export class MqttConnection implements Connection, SessionLink {
       this.#state = State.JOINING;
       const { context } = this.#owner;
       const credentials = { kind: 'trusted', user: identity.user } as const;
-      this.#logIn(() => enter(identity, credentials, context, this.#peer), { method, data });
+      const evicted = (reason: BrokerError): void => this.broken(reason);
+      const peer = this.#namedPeer;
+      this.#logIn(() => enter(identity, credentials, context, peer, evicted), { method, data });
     });
+  }
+
+  get #namedPeer(): Peer {
+    return { ...this.#peer, clientId: required(this.#terms).clientId };
   }
 
   #join(login: Login, proof: Extras['proof']): void {
@@ -401,8 +409,7 @@ export class MqttConnection implements Connection, SessionLink {
     transport.authenticated();
     if (will !== null) this.#will = { vhost, principal, fields: will };
     const identity = { vhost, clientId: terms.clientId, user: principal.name };
-    const expirySeconds = terms.sessionExpirySeconds;
-    const acquired = sessions.acquire(identity, { clean, expirySeconds, will: this.#will });
+    const acquired = sessions.acquire(identity, clean, terms.sessionExpirySeconds);
     const { session, present, ready } = acquired;
     this.#session = session;
     this.#resumed = present;
@@ -448,8 +455,7 @@ export class MqttConnection implements Connection, SessionLink {
     const subscriber = { session, link: this, access, qosMax, log: () => this.#log() };
     const asked = required(this.#terms).bridge ? forBridge(packet) : packet;
     this.#await(
-      // A client that was told of its subscription must find it after a crash.
-      () => chain(subscribe(subscriber, asked), (done) => chain(session.secured(), () => done)),
+      () => subscribe(subscriber, asked),
       ({ reasons, made }) => {
         const v5 = this.#version === 5;
         // [MQTT 3.1.1, table 3.9]: MQTT 3 knows one failure.
@@ -477,7 +483,7 @@ export class MqttConnection implements Connection, SessionLink {
     const session = required(this.#session);
     const { packetId, filters } = decodeUnsubscribe(bytes, start, end, this.#version);
     this.#await(
-      () => chain(unsubscribe(session, filters), (done) => chain(session.secured(), () => done)),
+      () => unsubscribe(session, filters),
       (reasons) => {
         const v5 = this.#version === 5;
         this.#answer(subscriptionAck(PacketType.UNSUBACK, packetId, v5 ? reasons : [], v5));

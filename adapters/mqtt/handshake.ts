@@ -48,11 +48,13 @@ export function logIn(
   options: MqttOptions,
   peer: Peer,
   certified: string | null,
+  evicted: Evicted,
 ): Eventually<Login> {
   if (packet.user !== null) {
     const identity = identityOf(packet.user, options);
     const password = packet.password?.toString('utf8') ?? '';
-    return enter(identity, { kind: 'password', user: identity.user, password }, context, peer);
+    const credentials = { kind: 'password', user: identity.user, password } as const;
+    return enter(identity, credentials, context, peer, evicted);
   }
   if (certified === null && !options.allowAnonymous) {
     throw new Refusal(Reason.NOT_AUTHORIZED, 'no user name, and anonymous clients are not allowed');
@@ -61,8 +63,11 @@ export function logIn(
     certified === null
       ? identityOf(options.anonymousUser, options)
       : { vhost: options.vhost, user: certified };
-  return enter(identity, { kind: 'trusted', user: identity.user }, context, peer);
+  return enter(identity, { kind: 'trusted', user: identity.user }, context, peer, evicted);
 }
+
+/** Operators end the connection. */
+export type Evicted = (reason: BrokerError) => void;
 
 /** Lets a user in, and opens the vhost. Throws, or rejects with, `Refusal`. */
 export function enter(
@@ -70,6 +75,7 @@ export function enter(
   credentials: Credentials,
   context: Context,
   peer: Peer,
+  evicted: Evicted,
 ): Eventually<Login> {
   return chain(context.authenticator.authenticate(credentials, peer), (principal) => {
     if (typeof principal === 'string') {
@@ -77,7 +83,7 @@ export function enter(
     }
     let engine: Eventually<EngineSession>;
     try {
-      engine = context.engine.open(vhost, principal, peer);
+      engine = context.engine.open(vhost, principal, peer, evicted);
     } catch (error) {
       throw refusalOf(error);
     }

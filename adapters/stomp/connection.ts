@@ -243,7 +243,9 @@ export class StompConnection implements Connection {
     this.#claim(vhost, login.clientId);
     const open = (): Eventually<Session> => {
       try {
-        const opening = engine.open(vhost, principal, this.#peer);
+        const opening = engine.open(vhost, principal, this.#peer, ({ message }) => {
+          this.#fail(new Refusal('Connection closed', `${message}\n`), null);
+        });
         return isPending(opening) ? opening.then((session) => this.#stillWanted(session)) : opening;
       } catch (error) {
         throw error instanceof BrokerError ? denied() : error;

@@ -7,7 +7,7 @@
 
 import type { Principal } from '../../core/auth.ts';
 import type { Peer, Session } from '../../core/engine.ts';
-import { reasonOf } from '../../core/errors.ts';
+import { type BrokerError, reasonOf } from '../../core/errors.ts';
 import { after } from '../../core/eventually.ts';
 import type { Log } from '../../core/log.ts';
 import { randomName } from '../../core/random.ts';
@@ -306,11 +306,16 @@ export class ClientConnection implements Connection, Link {
       return;
     }
     const { engine } = this.#host.context;
+    const jid = makeJid(bare.local, bare.domain, resource);
+    const evicted = ({ message }: BrokerError): void => {
+      const session = this.#host.accounts.online(jid.local)?.sessions.get(jid.resource);
+      (session ?? this).end('policy-violation', message);
+    };
     this.hold();
     after(
-      () => engine.open(this.#host.options.vhost, principal, this.#peer),
+      () => engine.open(this.#host.options.vhost, principal, this.#peer, evicted),
       (opened) => {
-        this.#prepare(iq, makeJid(bare.local, bare.domain, resource), opened);
+        this.#prepare(iq, jid, opened);
         this.release();
       },
       (error) => {

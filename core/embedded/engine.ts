@@ -3,15 +3,17 @@
  */
 import { type Authorizer, type Principal, SYSTEM } from '../auth.ts';
 import type { Clock } from '../clock.ts';
-import type { VhostLimits } from '../config.ts';
 import type {
   Admin,
   Capabilities,
   Engine,
+  Peer,
   QueueView,
   RouteView,
+  SessionView,
   Table,
   Totals,
+  VhostLimits,
 } from '../engine.ts';
 import { BrokerError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
@@ -42,10 +44,13 @@ import { stream } from './queues/stream.ts';
 import { EmbeddedSession, type SessionContext } from './session.ts';
 import type { ExchangeType, QueueType } from './types.ts';
 import { VirtualHost } from './vhost.ts';
+import { Vhosts } from './vhosts.ts';
 
 export interface EmbeddedOptions {
   readonly vhosts: readonly string[];
   readonly vhostLimits?: Readonly<Record<string, VhostLimits>>;
+  /** A vhost was deleted. */
+  readonly vhostDeleted?: (name: string) => void;
   readonly store: Store;
   readonly authorizer: Authorizer;
   readonly clock: Clock;
@@ -55,11 +60,31 @@ export interface EmbeddedOptions {
   readonly meter: Meter;
 }
 
+/** Of sessions that have no client. */
+const OWN_PEER: Peer = {
+  address: '',
+  loopback: true,
+  tls: false,
+  listener: 'self://',
+  protocol: 'self',
+};
+
 export class EmbeddedEngine implements Engine {
   readonly name = 'embedded';
   readonly capabilities: Capabilities;
   readonly admin: Admin = {
-    vhosts: () => [...this.#vhosts.keys()],
+    vhosts: () => this.#vhosts.names(),
+    vhost: (name) => this.#vhosts.view(name),
+    putVhost: (name, change) => this.#vhosts.put(name, change),
+    setVhostLimits: (name, limits) => this.#vhosts.setLimits(name, limits),
+    deleteVhost: (name) => this.#vhosts.delete(name),
+    sessions: () => this.#clients(),
+    evict: (which, reason) => this.#evict(which, reason),
+    rightsChanged: (user) => {
+      for (const session of this.#sessions) {
+        if (session.principal.name === user) session.rightsChanged();
+      }
+    },
     totals: () => this.#totals(),
     queues: (vhost) => this.#queues(vhost),
     exchanges: (vhost) => this.#vhosts.get(vhost)?.topology.exchanges() ?? [],
@@ -82,7 +107,7 @@ export class EmbeddedEngine implements Engine {
     recentHistory,
   ]);
   readonly #queueTypes = new Registry<QueueType>('queue type', [classic, quorum, session, stream]);
-  readonly #vhosts = new Map<string, VirtualHost>();
+  readonly #vhosts: Vhosts;
   readonly #sessions = new Set<EmbeddedSession>();
   /** Connections by vhost, and by user; the broker's own do not count. */
   readonly #byVhost = new Tally();
@@ -109,6 +134,7 @@ export class EmbeddedEngine implements Engine {
       memory: this.#memory,
       ended: (closed) => this.#ended(closed),
     };
+    this.#vhosts = this.#makeVhosts();
     store.onTrouble((error) => this.#memory.block(error !== null));
     this.capabilities = {
       exchangeTypes: this.#exchangeTypes.names(),
@@ -119,27 +145,21 @@ export class EmbeddedEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    const { vhosts, vhostLimits, meter, ...context } = this.#options;
-    for (const name of vhosts) {
-      const vhost = new VirtualHost(name, {
-        ...context,
-        queuesMax: vhostLimits?.[name]?.queuesMax ?? Number.POSITIVE_INFINITY,
-        counters: meter.core,
-        memory: this.#memory,
-        exchangeTypes: this.#exchangeTypes,
-        queueTypes: this.#queueTypes,
-      });
-      this.#vhosts.set(name, vhost);
-    }
+    this.#vhosts.recover();
   }
 
   async stop(): Promise<void> {
     for (const session of [...this.#sessions]) session.close();
-    for (const vhost of this.#vhosts.values()) vhost.close();
+    this.#vhosts.close();
     await this.#options.store.close();
   }
 
-  open(name: string, principal: Principal): EmbeddedSession {
+  open(
+    name: string,
+    principal: Principal,
+    peer: Peer = OWN_PEER,
+    evicted?: (reason: BrokerError) => void,
+  ): EmbeddedSession {
     const vhost = this.#vhosts.get(name);
     if (vhost === undefined) throw new BrokerError('not-found', `vhost ${name} not found`);
     if (principal.permissions.get(name) === undefined) {
@@ -147,14 +167,14 @@ export class EmbeddedEngine implements Engine {
       throw new BrokerError('access-refused', reason);
     }
     if (principal !== SYSTEM) this.#admit(name, principal);
-    const session = new EmbeddedSession(vhost, principal, this.#sessionContext);
+    const session = new EmbeddedSession(vhost, principal, this.#sessionContext, peer, evicted);
     this.#sessions.add(session);
     return session;
   }
 
   /** Throws `not-allowed` in RabbitMQ's words where the vhost or the user is at its limit. */
   #admit(vhost: string, { name: user, connectionsMax }: Principal): void {
-    const most = this.#options.vhostLimits?.[vhost]?.connectionsMax;
+    const most = this.#vhosts.connectionsMax(vhost);
     if (most !== undefined && this.#byVhost.count(vhost) >= most) {
       const reason = `access to vhost '${vhost}' refused for user '${user}': connection limit (${most}) is reached`;
       throw new BrokerError('not-allowed', reason);
@@ -165,6 +185,46 @@ export class EmbeddedEngine implements Engine {
     }
     this.#byVhost.add(vhost);
     this.#byUser.add(user);
+  }
+
+  #makeVhosts(): Vhosts {
+    const { vhosts: names, vhostLimits, vhostDeleted, meter, ...context } = this.#options;
+    return new Vhosts({
+      names,
+      limits: vhostLimits ?? {},
+      nameBytesMax: context.limits.nameBytesMax,
+      definitions: context.store.definitions,
+      queueTypes: this.#queueTypes.names(),
+      make: (name, settings) =>
+        new VirtualHost(name, {
+          ...context,
+          settings,
+          counters: meter.core,
+          memory: this.#memory,
+          exchangeTypes: this.#exchangeTypes,
+          queueTypes: this.#queueTypes,
+        }),
+      leave: (name) => {
+        const reason = new BrokerError('unavailable', `vhost '${name}' was deleted`);
+        this.#evict((session) => session.vhost === name, reason);
+        for (const session of [...this.#sessions]) if (session.vhost === name) session.close();
+      },
+      deleted: (name) => vhostDeleted?.(name),
+    });
+  }
+
+  *#clients(): Iterable<SessionView> {
+    for (const session of this.#sessions) if (session.principal !== SYSTEM) yield session.view;
+  }
+
+  #evict(which: (session: SessionView) => boolean, reason: BrokerError): number {
+    let ended = 0;
+    for (const session of [...this.#sessions]) {
+      if (session.principal === SYSTEM || !which(session.view)) continue;
+      session.evict(reason);
+      ended++;
+    }
+    return ended;
   }
 
   #ended(session: EmbeddedSession): void {

@@ -1,5 +1,5 @@
 /** One client's way into a virtual host: every operation checked against its permissions. */
-import type { Action, Authorizer, Principal } from '../auth.ts';
+import type { Action, Authorizer, Principal, TopicPermission } from '../auth.ts';
 import { SYSTEM } from '../auth.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type {
@@ -8,12 +8,14 @@ import type {
   ConsumeSpec,
   ExchangeSpec,
   Fate,
+  Peer,
   Publisher,
   PublisherEvents,
   Pulled,
   QueueSpec,
   QueueStatus,
   Session,
+  SessionView,
   Subscription,
   TransactedPublish,
   TransactedSettle,
@@ -44,18 +46,56 @@ export class EmbeddedSession implements Session {
   readonly #context: SessionContext;
   readonly #owner: Owner;
   readonly #publishers = new LazySet<EmbeddedPublisher>();
+  readonly #evicted: (reason: BrokerError) => void;
+  readonly #peer: Peer;
+  readonly #since: number;
+  /** Of topic exchanges that not every key of is allowed; nearly always none. */
+  #topics: ReadonlyMap<string, TopicPermission> | undefined;
   /** Exchanges that may be published to, as far as asked. */
   readonly #writable = new LazySet<string>();
 
-  constructor(vhost: VirtualHost, principal: Principal, context: SessionContext) {
+  constructor(
+    vhost: VirtualHost,
+    principal: Principal,
+    context: SessionContext,
+    peer: Peer,
+    evicted: (reason: BrokerError) => void = () => {},
+  ) {
     this.#vhost = vhost;
     this.principal = principal;
     this.#context = context;
     this.#owner = new Owner(principal.name);
+    this.#evicted = evicted;
+    this.#peer = peer;
+    this.#since = context.clock.now();
+    this.#topics = principal.topics?.get(vhost.name);
   }
 
   get vhost(): string {
     return this.#vhost.name;
+  }
+
+  get view(): SessionView {
+    const { listener } = this.#peer;
+    const local = listener.slice(listener.indexOf('://') + 3);
+    return {
+      name: `${this.#peer.address} -> ${local}`,
+      user: this.principal.name,
+      vhost: this.vhost,
+      peer: this.#peer,
+      since: this.#since,
+    };
+  }
+
+  /** What was looked up of permissions before may be another now. */
+  rightsChanged(): void {
+    this.#topics = this.principal.topics?.get(this.vhost);
+    this.#writable.clear();
+  }
+
+  evict(reason: BrokerError): void {
+    this.#evicted(reason);
+    this.close();
   }
 
   declareExchange(spec: ExchangeSpec, passive: boolean): void {
@@ -150,7 +190,8 @@ export class EmbeddedSession implements Session {
   }
 
   deadLetters(name: string): boolean {
-    return (this.#vhost.topology.queues.get(name)?.deadLetters ?? null) !== null;
+    const queue = this.#vhost.topology.queues.get(name);
+    return queue?.spec.arguments.has('x-dead-letter-exchange') === true;
   }
 
   commit(
@@ -197,6 +238,7 @@ export class EmbeddedSession implements Session {
       if (this.#writable.size >= PERMISSIONS_REMEMBERED_MAX) this.#writable.clear();
       this.#writable.add(exchange);
     }
+    if (this.#topics !== undefined) this.#requireTopic('write', exchange, routed.routingKey);
     return routed;
   }
 
@@ -217,6 +259,23 @@ export class EmbeddedSession implements Session {
     if (binding.toExchange) this.#require('write', 'exchange', binding.destination);
     else this.#requireQueue('write', binding.destination);
     this.#require('read', 'exchange', binding.source);
+    this.#requireTopic('read', binding.source, binding.routingKey);
+  }
+
+  /** RabbitMQ's topic permissions, which say something of exchanges of the type `topic` only. */
+  #requireTopic(action: 'write' | 'read', exchange: string, routingKey: string): void {
+    const pattern = this.#topics?.get(exchange)?.[action];
+    if (pattern === undefined) return;
+    if (this.#vhost.topology.findExchange(exchange)?.spec.type !== 'topic') return;
+    const { authorizer } = this.#context;
+    const { principal, vhost } = this;
+    const variables = { username: principal.name, vhost, client_id: this.#peer.clientId };
+    if (authorizer.matchesTopic(pattern, variables, routingKey)) return;
+    const where = `topic '${routingKey}' in exchange '${exchange}' in vhost '${vhost}'`;
+    throw new BrokerError(
+      'access-refused',
+      `${action} access to ${where} refused for user '${principal.name}'`,
+    );
   }
 
   /** A session's own exclusive queue needs no permission: nobody else can see it. */

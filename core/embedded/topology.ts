@@ -190,6 +190,13 @@ export class Topology {
     this.#recovering = false;
   }
 
+  /** Deletes every exchange; the queues are gone by now. */
+  clear(): void {
+    for (const exchange of [...this.#exchanges.values()]) {
+      if (this.#exchanges.get(exchange.spec.name) === exchange) this.removeExchange(exchange);
+    }
+  }
+
   /** Stops every queue without deleting anything. */
   close(): void {
     for (const exchange of this.#exchanges.values()) exchange.router.close?.(false);

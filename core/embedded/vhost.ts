@@ -13,7 +13,7 @@ import type {
   QueueStatus,
   Subscription,
 } from '../engine.ts';
-import { typeNameOf } from '../envelope.ts';
+import { plain, typeNameOf } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
@@ -30,11 +30,13 @@ import {
 } from './equivalence.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
+import { CONSUMER_TIMEOUT } from './queues/arguments.ts';
 import { Retained } from './retained.ts';
 import { Routing } from './routing.ts';
 import { Topology } from './topology.ts';
 import { Turn } from './turn.ts';
 import type { ExchangeType, Queue, QueueType } from './types.ts';
+import type { VhostSettings } from './vhosts.ts';
 
 export interface VirtualHostContext {
   readonly clock: Clock;
@@ -46,9 +48,10 @@ export interface VirtualHostContext {
   readonly store: Store;
   readonly exchangeTypes: Registry<ExchangeType>;
   readonly queueTypes: Registry<QueueType>;
-  /** Queues that there may be; infinity: any number. */
-  readonly queuesMax: number;
+  readonly settings: VhostSettings;
 }
+
+const QUEUE_TYPE = 'x-queue-type';
 
 export class VirtualHost {
   readonly name: string;
@@ -121,8 +124,10 @@ export class VirtualHost {
     this.topology.removeExchange(exchange);
   }
 
-  declareQueue(spec: QueueSpec, passive: boolean, owner: Owner, trusted: boolean): QueueStatus {
-    const current = this.topology.queues.get(spec.name);
+  declareQueue(given: QueueSpec, passive: boolean, owner: Owner, trusted: boolean): QueueStatus {
+    const current = this.topology.queues.get(given.name);
+    const ours = trusted && !given.name.startsWith('amq.gen-');
+    const spec = ours ? given : this.#typed(given, current);
     if (passive || current !== undefined) {
       const queue = this.usableQueue(spec.name, owner);
       if (!passive) requireSameQueue(queue.spec, spec, this.#typeOf(spec).accepts, this.name);
@@ -130,7 +135,7 @@ export class VirtualHost {
       return { name: queue.spec.name, messages: queue.ready, consumers: queue.consumers };
     }
     this.#checkName('queue', spec.name, trusted);
-    if (!trusted || spec.name.startsWith('amq.gen-')) this.#checkRoom(spec.name);
+    if (!ours) this.#checkRoom(spec.name);
     return this.#addQueue(spec, owner);
   }
 
@@ -185,7 +190,10 @@ export class VirtualHost {
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription {
     const queue = this.usableQueue(spec.queue, owner);
     this.#hold(queue, owner);
-    return queue.consume(spec, consumer, owner);
+    const subscription = queue.consume(spec, consumer, owner);
+    const timeout = Number(plain(queue.spec.arguments.get(CONSUMER_TIMEOUT) ?? 0));
+    if (timeout > 0) subscription.timeoutMs = timeout;
+    return subscription;
   }
 
   get(name: string, acknowledge: boolean, owner: Owner): Pulled | null {
@@ -229,9 +237,16 @@ export class VirtualHost {
     owner.exclusive.clear();
   }
 
+  /** Deletes everything in it, its predeclared exchanges too. */
+  clear(): void {
+    for (const queue of [...this.topology.queues.values()]) this.remove(queue);
+    this.topology.clear();
+    this.routing.close(true);
+  }
+
   /** Stops everything without deleting anything. */
   close(): void {
-    this.routing.close();
+    this.routing.close(false);
     this.topology.close();
   }
 
@@ -267,7 +282,7 @@ export class VirtualHost {
   }
 
   #checkRoom(queue: string): void {
-    const { queuesMax } = this.#context;
+    const { queuesMax } = this.#context.settings;
     if (this.topology.queues.size < queuesMax) return;
     const reason = `queue limit in vhost '${this.name}' (${queuesMax}) is reached`;
     throw new BrokerError('precondition-failed', `cannot declare queue '${queue}': ${reason}`);
@@ -306,6 +321,18 @@ export class VirtualHost {
     });
   }
 
+  /**
+   * With the vhost's default type, where that is for such a queue. One that was there before the
+   * default is what it is.
+   */
+  #typed(spec: QueueSpec, current: Queue | undefined): QueueSpec {
+    const type = this.#context.settings.defaultQueueType;
+    if (type === '' || spec.arguments.has(QUEUE_TYPE)) return spec;
+    if (!spec.durable || spec.exclusive || spec.autoDelete) return spec;
+    if (current !== undefined && !current.spec.arguments.has(QUEUE_TYPE)) return spec;
+    return { ...spec, arguments: new Map([...spec.arguments, [QUEUE_TYPE, type]]) };
+  }
+
   /** A queue that is declared begins empty, even if a crash cut off how an older one was deleted. */
   #logOf(name: string, recovering: boolean): QueueLog | null {
     const id = `${this.name}\0${name}`;
@@ -316,7 +343,7 @@ export class VirtualHost {
   }
 
   #typeOf(spec: QueueSpec): QueueType {
-    const name = spec.arguments.get('x-queue-type') ?? 'classic';
+    const name = spec.arguments.get(QUEUE_TYPE) ?? 'classic';
     const type = typeof name === 'string' ? this.#context.queueTypes.find(name) : undefined;
     if (type !== undefined) return type;
     const reason =

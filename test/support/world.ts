@@ -1,8 +1,7 @@
 import type { Context, Dial } from '../../adapters/adapter.ts';
 import { PermissionAuthorizer, type Principal } from '../../core/auth.ts';
-import type { VhostLimits } from '../../core/config.ts';
 import { EmbeddedEngine } from '../../core/embedded/engine.ts';
-import type { Peer } from '../../core/engine.ts';
+import type { Peer, VhostLimits } from '../../core/engine.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../core/limits.ts';
 import { SILENT_LOG } from '../../core/log.ts';
 import type { Format } from '../../core/message.ts';
@@ -78,10 +77,18 @@ export function createWorld(options: WorldOptions = {}): World {
   const log = SILENT_LOG;
   const store = options.store ?? new MemoryStore();
   const shared = { clock, random, meter, limits, authorizer, log };
-  const engine = new EmbeddedEngine({ ...shared, store, vhosts: ['/', 'other'], vhostLimits });
+  const vhosts = ['/', 'other'];
+  const engine = new EmbeddedEngine({
+    ...{ ...shared, store, vhosts, vhostLimits },
+    vhostDeleted: (name) => authenticator.forgetVhost(name),
+  });
+  const authenticator = new RegisteredUsers(
+    new UserDirectory(USERS, ['guest']),
+    random,
+    () => engine.table('accounts'),
+    (user) => engine.admin.rightsChanged(user),
+  );
   void engine.start();
-  const configured = new UserDirectory(USERS, ['guest']);
-  const authenticator = new RegisteredUsers(configured, random, () => engine.table('accounts'));
   const context: Context = {
     ...shared,
     engine,
