@@ -14,6 +14,7 @@ import type { Principal } from './auth.ts';
 import type { BrokerError } from './errors.ts';
 import { LazySet } from './lazy-set.ts';
 import type { Address, HeaderTable, Message } from './message.ts';
+import type { Governed, PolicyKind, PolicyRequest, PolicyView } from './policy.ts';
 
 /** Plain where the answer is known here, a promise where it must be asked for elsewhere. */
 export type Eventually<T> = T | Promise<T>;
@@ -103,11 +104,21 @@ export interface Admin {
   rightsChanged(user: string): void;
   totals(): Totals;
   queues(vhost: string): Iterable<QueueView>;
-  exchanges(vhost: string): Iterable<ExchangeSpec>;
+  exchanges(vhost: string): Iterable<ExchangeView>;
   /** Without those of the default exchange, which every queue has. */
   bindings(vhost: string): Iterable<BindingSpec>;
   /** Where a message would go that is published to `address` now, and why. Throws for no vhost. */
   route(vhost: string, address: Address): RouteView;
+  /** Throws `not-found` for no vhost, as the next two do. */
+  policies(vhost: string, kind: PolicyKind): readonly PolicyView[];
+  /**
+   * Makes a policy, or puts it in the place of the one of its name; it counts at once. Throws
+   * `precondition-failed` in RabbitMQ's words (`Validation failed…`) for what cannot be a policy,
+   * and `not-allowed` where the configuration has one of that name. The same again does nothing.
+   */
+  setPolicy(vhost: string, kind: PolicyKind, policy: PolicyRequest): void;
+  /** Throws `not-found` for no such policy, and `not-allowed` for one of the configuration. */
+  clearPolicy(vhost: string, kind: PolicyKind, name: string): void;
 }
 
 /** What a vhost says of itself. */
@@ -186,7 +197,9 @@ export interface Totals {
   readonly streamGroupsBehind: number;
 }
 
-export interface QueueView {
+export interface ExchangeView extends ExchangeSpec, Governed {}
+
+export interface QueueView extends Governed {
   readonly name: string;
   readonly type: string;
   readonly durable: boolean;
@@ -393,6 +406,8 @@ export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 export interface Delivery {
   readonly message: Message;
   readonly queue: string;
+  /** Its place in its queue: kept when it is requeued, and across restarts where it is durable. */
+  readonly position: number;
   /** How often it was delivered before; > 0 is redelivered. */
   readonly attempts: number;
   /**
@@ -447,8 +462,8 @@ export interface Consumer {
 }
 
 export interface Subscription {
-  /** The queue's own time-out for acknowledgements (`x-consumer-timeout`), in milliseconds. */
-  timeoutMs?: number;
+  /** The queue's own time-out for acknowledgements at present, in milliseconds; 0: none. */
+  readonly timeoutMs?: number;
   /** Hands out nothing until `resume`. */
   pause(): void;
   resume(): void;

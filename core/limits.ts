@@ -49,6 +49,8 @@ export const DEFAULT_LIMITS = {
   retainedMax: 1_000_000,
   /** Messages that one `x-recent-history` exchange remembers, in bytes: older ones are forgotten. */
   historyBytesMax: 64 * 1024 * 1024,
+  /** Policies of one vhost; as many of operators. */
+  policiesMax: 1000,
   /** Groups that one stream remembers a place for. */
   streamGroupsMax: 10_000,
   /** Values that one exchange remembers to know duplicates by: a larger `x-cache-size` is refused. */

@@ -37,6 +37,7 @@ import { recentHistory } from './exchanges/recent-history.ts';
 import { topic } from './exchanges/topic.ts';
 import { queueView, routeView } from './explaining.ts';
 import { MemoryGauge } from './memory-gauge.ts';
+import type { ConfiguredPolicy } from './policy.ts';
 import { classic } from './queues/classic-type.ts';
 import { quorum } from './queues/quorum.ts';
 import { session } from './queues/session.ts';
@@ -49,6 +50,8 @@ import { Vhosts } from './vhosts.ts';
 export interface EmbeddedOptions {
   readonly vhosts: readonly string[];
   readonly vhostLimits?: Readonly<Record<string, VhostLimits>>;
+  /** Of the configuration. */
+  readonly policies?: readonly ConfiguredPolicy[];
   /** A vhost was deleted. */
   readonly vhostDeleted?: (name: string) => void;
   readonly store: Store;
@@ -90,6 +93,9 @@ export class EmbeddedEngine implements Engine {
     exchanges: (vhost) => this.#vhosts.get(vhost)?.topology.exchanges() ?? [],
     bindings: (vhost) => this.#vhosts.get(vhost)?.topology.bindings() ?? [],
     route: (vhost, address) => this.#routeOf(vhost, address),
+    policies: (vhost, kind) => this.#require(vhost).policies.list(kind),
+    setPolicy: (vhost, kind, policy) => this.#require(vhost).setPolicy(kind, policy),
+    clearPolicy: (vhost, kind, name) => this.#require(vhost).clearPolicy(kind, name),
   };
   readonly #options: EmbeddedOptions;
   readonly #memory: MemoryGauge;
@@ -269,17 +275,21 @@ export class EmbeddedEngine implements Engine {
     return { ...counted, ...groups, vhosts, sessions, bytes: this.#memory.bytes };
   }
 
-  #routeOf(name: string, address: Address): RouteView {
+  #require(name: string): VirtualHost {
     const vhost = this.#vhosts.get(name);
-    if (vhost === undefined) throw new BrokerError('not-found', `vhost ${name} not found`);
-    const { topology, routing } = vhost;
+    if (vhost !== undefined) return vhost;
+    throw new BrokerError('not-found', `vhost ${name} not found`);
+  }
+
+  #routeOf(name: string, address: Address): RouteView {
+    const { topology, routing } = this.#require(name);
     const view = routeView(topology, address, this.#options.limits.explainBindingsMax);
     return { ...view, delayed: routing.delayedIn(address.exchange) };
   }
 
   *#queues(name: string): Iterable<QueueView> {
-    for (const queue of this.#vhosts.get(name)?.topology.queues.values() ?? []) {
-      yield queueView(queue);
-    }
+    const topology = this.#vhosts.get(name)?.topology;
+    if (topology === undefined) return;
+    for (const queue of topology.queues.values()) yield queueView(queue, topology.governed(queue));
   }
 }

@@ -1,5 +1,6 @@
 import type { ExchangeSpec } from '../engine.ts';
 import type { Message } from '../message.ts';
+import type { PolicyDefinition } from '../policy.ts';
 import type { Binding } from './binding.ts';
 import type { Matches } from './matches.ts';
 import type { Retained } from './retained.ts';
@@ -9,8 +10,8 @@ import type { Router } from './types.ts';
 export class Exchange {
   readonly spec: ExchangeSpec;
   readonly router: Router;
-  /** Where messages go that nothing here takes; empty: nowhere. */
-  readonly alternate: string | null;
+  /** Where messages go that nothing here takes; null: nowhere. */
+  alternate: string | null = null;
   /** Last values by routing key; made on the first. */
   retained: Retained | null = null;
   /** Stamp of the last publish that came by. */
@@ -25,7 +26,13 @@ export class Exchange {
   constructor(spec: ExchangeSpec, router: Router) {
     this.spec = spec;
     this.router = router;
-    const alternate = spec.arguments.get('alternate-exchange');
+    this.apply({});
+  }
+
+  /** What policies say counts from now on, where its arguments do not say otherwise. */
+  apply(definition: PolicyDefinition): void {
+    const alternate =
+      this.spec.arguments.get('alternate-exchange') ?? definition['alternate-exchange'];
     this.alternate = typeof alternate === 'string' ? alternate : null;
   }
 

@@ -4,6 +4,7 @@
  */
 import type { BindingView, QueueView, RoutedQueue, RouteView } from '../engine.ts';
 import { type Address, type Format, Message } from '../message.ts';
+import type { Governed } from '../policy.ts';
 import type { Binding } from './binding.ts';
 import type { Exchange } from './exchange.ts';
 import { Matches } from './matches.ts';
@@ -42,10 +43,10 @@ export function routeView(
   };
 }
 
-export function queueView(queue: Queue): QueueView {
+export function queueView(queue: Queue, governed: Governed): QueueView {
   const { spec, type, ready, unacknowledged, consumers, bytes, groups } = queue;
   const { name, durable } = spec;
-  const view = { name, type, durable, ready, unacknowledged, consumers, bytes };
+  const view = { name, type, durable, ready, unacknowledged, consumers, bytes, ...governed };
   return groups === undefined ? view : { ...view, groups };
 }
 
@@ -84,7 +85,7 @@ class Walk {
     for (const [name, because] of this.#reasons) {
       const queue = this.#topology.queues.get(name);
       if (queue === undefined || views.length === this.#most) continue;
-      views.push({ ...queueView(queue), because });
+      views.push({ ...queueView(queue, this.#topology.governed(queue)), because });
     }
     return views;
   }

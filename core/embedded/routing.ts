@@ -145,7 +145,7 @@ export class Routing {
 
   /** Takes a message that a queue gave up; goes on with its dead-letter exchange, if it has one. */
   bury(message: Message, queue: Queue, reason: Death['reason']): void {
-    if (!queue.spec.arguments.has('x-dead-letter-exchange')) return;
+    if (queue.deadLetters === null) return;
     this.#burials.push({ message, queue, reason });
     if (this.#burying) return;
     this.#burying = true;
@@ -283,14 +283,14 @@ export class Routing {
   }
 
   #rise({ message, queue, reason }: Burial): void {
-    const { spec } = queue;
-    const name = spec.arguments.get('x-dead-letter-exchange');
-    const key = spec.arguments.get('x-dead-letter-routing-key');
-    const exchange = typeof name === 'string' ? this.#topology.findExchange(name) : undefined;
-    if (exchange === undefined) return;
+    const { spec, deadLetters } = queue;
+    const exchange =
+      deadLetters === null ? null : this.#topology.findExchange(deadLetters.exchange);
+    if (deadLetters === null || exchange === null || exchange === undefined) return;
     const history = buried(message, spec.name, reason, this.#context.clock.now());
-    const routingKey = typeof key === 'string' ? key : message.routingKey;
-    const copies = typeof key === 'string' ? null : message.copies;
+    const { routingKey: key } = deadLetters;
+    const routingKey = key ?? message.routingKey;
+    const copies = key === null ? message.copies : null;
     // CC would tell of copies that the queue's own key stands in for now.
     const spent = copies === null && message.copies !== null;
     const trail = spent ? { ...history, hidden: [...history.hidden, 'CC'] } : history;

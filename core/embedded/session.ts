@@ -190,8 +190,7 @@ export class EmbeddedSession implements Session {
   }
 
   deadLetters(name: string): boolean {
-    const queue = this.#vhost.topology.queues.get(name);
-    return queue?.spec.arguments.has('x-dead-letter-exchange') === true;
+    return (this.#vhost.topology.queues.get(name)?.deadLetters ?? null) !== null;
   }
 
   commit(

@@ -3,16 +3,18 @@
  * written of them so that they exist again after a restart.
  */
 import { XMPP_EXCHANGE } from '../address.ts';
-import type { BindingSpec, ExchangeSpec, QueueSpec } from '../engine.ts';
+import type { BindingSpec, ExchangeSpec, ExchangeView, QueueSpec } from '../engine.ts';
 import { NO_ARGUMENTS } from '../engine.ts';
 import { fromStrings, toStrings } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
 import type { HeaderTable } from '../message.ts';
+import type { Governed } from '../policy.ts';
 import type { Registry } from '../registry.ts';
 import type { Definitions } from '../store.ts';
 import { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
 import { createRouter } from './exchanges/deduplication.ts';
+import type { Policies } from './policy.ts';
 import type { Retained } from './retained.ts';
 import type { ExchangeType, Queue, RouterContext } from './types.ts';
 
@@ -31,9 +33,12 @@ export interface TopologyContext {
   readonly vhost: string;
   readonly definitions: Definitions;
   readonly exchangeTypes: Registry<ExchangeType>;
+  readonly policies: Policies;
   readonly routers: RouterContext;
   /** Makes the queue object of a spec: with what its log has from before, or anew. */
   makeQueue(spec: QueueSpec, recovering: boolean): Queue;
+  /** The arguments that count for a queue: its own, and those of policies. */
+  effective(spec: QueueSpec): HeaderTable;
   /** Makes the last values of an exchange, recovered. */
   makeRetained(exchange: string): Retained;
 }
@@ -65,8 +70,26 @@ export class Topology {
     return this.#exchanges.size;
   }
 
-  *exchanges(): Iterable<ExchangeSpec> {
-    for (const { spec } of this.#exchanges.values()) yield spec;
+  *exchanges(): Iterable<ExchangeView> {
+    for (const exchange of this.#exchanges.values()) {
+      yield { ...exchange.spec, ...this.governed(exchange) };
+    }
+  }
+
+  /** The policies that count for an exchange or queue. */
+  governed(target: Exchange | Queue): Governed {
+    return this.#context.policies.governed(target);
+  }
+
+  /** Policies have changed: what counts now counts at once. */
+  govern(): void {
+    const { policies } = this.#context;
+    const exchanges = [...this.#exchanges.values()].filter((each) => policies.govern(each));
+    const queues = [...this.#queues.values()].filter((each) => policies.govern(each));
+    for (const exchange of exchanges) {
+      exchange.apply(this.governed(exchange).effectivePolicyDefinition);
+    }
+    for (const queue of queues) queue.apply(this.#context.effective(queue.spec));
   }
 
   *bindings(): Iterable<BindingSpec> {
@@ -112,10 +135,11 @@ export class Topology {
     if (type === undefined) {
       throw new BrokerError('precondition-failed', `unknown exchange type '${spec.type}'`);
     }
-    this.#exchanges.set(
-      spec.name,
-      new Exchange(spec, createRouter(type, spec, this.#context.routers)),
-    );
+    const exchange = new Exchange(spec, createRouter(type, spec, this.#context.routers));
+    this.#exchanges.set(spec.name, exchange);
+    if (this.#context.policies.govern(exchange)) {
+      exchange.apply(this.governed(exchange).effectivePolicyDefinition);
+    }
     if (spec.durable) this.#write('exchange', spec.name, spec);
   }
 
@@ -132,6 +156,7 @@ export class Topology {
   addQueue(spec: QueueSpec): Queue {
     const queue = this.#context.makeQueue(spec, this.#recovering);
     this.#queues.set(spec.name, queue);
+    this.#context.policies.govern(queue);
     if (spec.durable && !spec.exclusive) this.#write('queue', spec.name, spec);
     return queue;
   }

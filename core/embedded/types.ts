@@ -74,6 +74,8 @@ export interface QueueType {
 /** What a queue is given by its vhost. */
 export interface QueueContext {
   readonly vhost: string;
+  /** What counts when it begins: the arguments that it was declared with, and policies. */
+  readonly effective: HeaderTable;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly counters: CoreCounters;

@@ -13,12 +13,13 @@ import type {
   QueueStatus,
   Subscription,
 } from '../engine.ts';
-import { plain, typeNameOf } from '../envelope.ts';
+import { typeNameOf } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
+import type { PolicyKind, PolicyRequest } from '../policy.ts';
 import { type Random, randomName } from '../random.ts';
 import type { Registry } from '../registry.ts';
 import type { QueueLog, Store } from '../store.ts';
@@ -30,7 +31,7 @@ import {
 } from './equivalence.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
-import { CONSUMER_TIMEOUT } from './queues/arguments.ts';
+import { type ConfiguredPolicy, Policies } from './policy.ts';
 import { Retained } from './retained.ts';
 import { Routing } from './routing.ts';
 import { Topology } from './topology.ts';
@@ -48,6 +49,8 @@ export interface VirtualHostContext {
   readonly store: Store;
   readonly exchangeTypes: Registry<ExchangeType>;
   readonly queueTypes: Registry<QueueType>;
+  /** Of the configuration, for every vhost. */
+  readonly policies?: readonly ConfiguredPolicy[];
   readonly settings: VhostSettings;
 }
 
@@ -55,6 +58,7 @@ const QUEUE_TYPE = 'x-queue-type';
 
 export class VirtualHost {
   readonly name: string;
+  readonly policies: Policies;
   readonly topology: Topology;
   readonly routing: Routing;
   readonly turn = new Turn();
@@ -65,7 +69,14 @@ export class VirtualHost {
   constructor(name: string, context: VirtualHostContext) {
     this.name = name;
     this.#context = context;
+    this.policies = new Policies({
+      vhost: name,
+      definitions: context.store.definitions,
+      limits: context.limits,
+      configured: context.policies ?? [],
+    });
     this.topology = new Topology({
+      policies: this.policies,
       vhost: name,
       definitions: context.store.definitions,
       exchangeTypes: context.exchangeTypes,
@@ -84,6 +95,7 @@ export class VirtualHost {
           }),
       },
       makeQueue: (spec, recovering) => this.#makeQueue(spec, recovering),
+      effective: (spec) => this.policies.argumentsOf(spec, this.#typeOf(spec)),
       makeRetained: (exchange) => {
         const { memory, limits, store } = context;
         const table = store.messages(`retained\0${name}\0${exchange}`);
@@ -92,6 +104,15 @@ export class VirtualHost {
     });
     this.routing = new Routing({ ...context, vhost: name }, this.topology);
     this.topology.recover();
+  }
+
+  setPolicy(kind: PolicyKind, request: PolicyRequest): void {
+    if (this.policies.set(kind, request)) this.topology.govern();
+  }
+
+  clearPolicy(kind: PolicyKind, name: string): void {
+    this.policies.clear(kind, name);
+    this.topology.govern();
   }
 
   declareExchange(spec: ExchangeSpec, passive: boolean, trusted: boolean): void {
@@ -190,10 +211,7 @@ export class VirtualHost {
   consume(spec: ConsumeSpec, consumer: Consumer, owner: Owner): Subscription {
     const queue = this.usableQueue(spec.queue, owner);
     this.#hold(queue, owner);
-    const subscription = queue.consume(spec, consumer, owner);
-    const timeout = Number(plain(queue.spec.arguments.get(CONSUMER_TIMEOUT) ?? 0));
-    if (timeout > 0) subscription.timeoutMs = timeout;
-    return subscription;
+    return queue.consume(spec, consumer, owner);
   }
 
   get(name: string, acknowledge: boolean, owner: Owner): Pulled | null {
@@ -242,6 +260,7 @@ export class VirtualHost {
     for (const queue of [...this.topology.queues.values()]) this.remove(queue);
     this.topology.clear();
     this.routing.close(true);
+    this.policies.drop();
   }
 
   /** Stops everything without deleting anything. */
@@ -309,9 +328,11 @@ export class VirtualHost {
   #makeQueue(spec: QueueSpec, recovering: boolean): Queue {
     const { store } = this.#context;
     const durable = spec.durable && !spec.exclusive;
-    return this.#typeOf(spec).create(spec, {
+    const type = this.#typeOf(spec);
+    return type.create(spec, {
       ...this.#context,
       vhost: this.name,
+      effective: this.policies.argumentsOf(spec, type),
       log: durable ? this.#logOf(spec.name, recovering) : null,
       table: (name) => (durable && store.durable ? store.table(name) : null),
       deadLetter: (message, queue, reason) => this.routing.bury(message, queue, reason),

@@ -4,7 +4,7 @@ import { isInteger, plain, typeNameOf } from '../../envelope.ts';
 import { BrokerError } from '../../errors.ts';
 import type { HeaderTable, HeaderValue } from '../../message.ts';
 import { DEDUPLICATION, DEDUPLICATION_HEADER, deduplicationHeader } from '../duplicates.ts';
-import type { DeadLetters } from '../types.ts';
+import type { DeadLetters, QueueContext } from '../types.ts';
 
 export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
 export type Overflow = (typeof OVERFLOWS)[number];
@@ -13,7 +13,7 @@ const DEAD_LETTER_EXCHANGE = 'x-dead-letter-exchange';
 const DEAD_LETTER_ROUTING_KEY = 'x-dead-letter-routing-key';
 
 /** RabbitMQ's own limit: ten years, in milliseconds. */
-const DURATION_MS_MAX = 10 * 365 * 24 * 3_600_000;
+export const DURATION_MS_MAX = 10 * 365 * 24 * 3_600_000;
 
 export interface QueueOptions {
   /** -1: none. */
@@ -47,7 +47,7 @@ export interface RetryOptions {
   readonly multiplier: number;
 }
 
-const RETRY_TYPES = ['disabled', 'all', 'failed', 'returned'] as const;
+export const RETRY_TYPES = ['disabled', 'all', 'failed', 'returned'] as const;
 /** LavinMQ's: 49.7 days, in milliseconds. */
 const RETRY_MS_MAX = 2 ** 32 - 1;
 
@@ -114,6 +114,13 @@ export function effectiveOptions(
   const values = new Map(effective);
   if (!values.has(DEAD_LETTER_EXCHANGE)) values.delete(DEAD_LETTER_ROUTING_KEY);
   return queueOptions({ ...spec, arguments: values }, vhost);
+}
+
+/** Those that a queue begins with. Throws as `queueOptions` does for what was declared. */
+export function initialOptions(spec: QueueSpec, context: QueueContext): QueueOptions {
+  const { vhost, effective } = context;
+  const declared = queueOptions(spec, vhost);
+  return effective === spec.arguments ? declared : effectiveOptions(spec, vhost, effective);
 }
 
 /** With a type as in RabbitMQ, where the longest wait is the shortest if nothing is said. */

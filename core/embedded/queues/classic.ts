@@ -23,7 +23,7 @@ import type { Death, HeaderTable, Message } from '../../message.ts';
 import { Dispatcher } from '../dispatch.ts';
 import type { Owner } from '../owner.ts';
 import { type DeadLetters, type Queue, type QueueContext, type Receipt, Taken } from '../types.ts';
-import { effectiveOptions, type QueueOptions, queueOptions } from './arguments.ts';
+import { effectiveOptions, initialOptions, type QueueOptions } from './arguments.ts';
 import { Backlog } from './backlog.ts';
 import { Bounds } from './bounds.ts';
 import { browse } from './browse.ts';
@@ -74,7 +74,7 @@ export class ClassicQueue implements Queue, Home {
     this.tracksBindings = tracksBindings;
     this.showsDeliveries = type === 'quorum';
     this.#context = context;
-    const options = queueOptions(spec, context.vhost);
+    const options = initialOptions(spec, context);
     this.#options = options;
     this.#position = context.log?.last ?? 0;
     this.#ready = new Backlog({

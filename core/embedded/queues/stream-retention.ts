@@ -15,7 +15,7 @@ export const RETENTION_ARGUMENTS = [
 ] as const;
 
 const SEGMENT_BYTES_DEFAULT = 500_000_000;
-const SEGMENT_BYTES_MAX = 3_000_000_000;
+export const SEGMENT_BYTES_MAX = 3_000_000_000;
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   Y: 365 * 24 * 3_600_000,

@@ -88,7 +88,9 @@ class StreamQueue implements Queue, Home {
   constructor(spec: QueueSpec, context: QueueContext) {
     this.spec = spec;
     this.#context = context;
-    this.#retention = new StreamRetention(retentionOptions(spec, context.vhost));
+    retentionOptions(spec, context.vhost);
+    const effective = { ...spec, arguments: context.effective };
+    this.#retention = new StreamRetention(retentionOptions(effective, context.vhost));
     this.#memoryLog = context.log === null ? new MemoryStreamLog(context.memory) : null;
     this.#log = context.log ?? this.#memoryLog ?? new MemoryStreamLog(context.memory);
     this.#committed = this.#log.last;

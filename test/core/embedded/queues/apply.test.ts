@@ -38,6 +38,7 @@ function create(type: QueueType = classic, declared: Settings = {}): Queue {
   const spec = queueSpec('q', { durable: true, arguments: args(declared) });
   return type.create(spec, {
     vhost: '/',
+    effective: spec.arguments,
     clock,
     limits: { ...DEFAULT_LIMITS, queueWindowBytes: windowBytes },
     counters: new CoreCounters(),

@@ -1,0 +1,229 @@
+/**
+ * The policies of one vhost, and which of them count for an exchange or a queue: of users' and of
+ * operators' policies that match its name and type, the one of the highest priority each. Where two
+ * have the same, the one whose name comes first.
+ *
+ *     kind 'policy' or 'operator-policy', key VHOST \0 NAME  →  { version, pattern, applyTo, … }
+ */
+import type { QueueSpec } from '../engine.ts';
+import { BrokerError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
+import type { HeaderTable } from '../message.ts';
+import { compilePattern } from '../pattern.ts';
+import type {
+  Governed,
+  PolicyKind,
+  PolicyRequest,
+  PolicySpec,
+  PolicyTarget,
+  PolicyView,
+} from '../policy.ts';
+import type { Definitions } from '../store.ts';
+import type { Exchange } from './exchange.ts';
+import { effectiveArguments, mergeDefinitions, policyProblems, typesOf } from './policy-keys.ts';
+import type { Queue, QueueType } from './types.ts';
+
+const RECORD_VERSION = 1;
+const RECORDS: Readonly<Record<PolicyKind, string>> = {
+  user: 'policy',
+  operator: 'operator-policy',
+};
+
+/** Beside these `exchanges`; a session's queue is what RabbitMQ has a classic one for. */
+const TARGETS: Readonly<Record<string, PolicyTarget>> = {
+  classic: 'classic_queues',
+  session: 'classic_queues',
+  quorum: 'quorum_queues',
+  stream: 'streams',
+};
+
+/** A policy of the configuration file. */
+export interface ConfiguredPolicy extends PolicySpec {
+  readonly vhost: string;
+  readonly kind: PolicyKind;
+}
+
+export interface PoliciesContext {
+  readonly vhost: string;
+  readonly definitions: Definitions;
+  readonly limits: Limits;
+  /** Of every vhost. */
+  readonly configured: readonly ConfiguredPolicy[];
+}
+
+interface Policy extends PolicyView {
+  readonly regularExpression: RegExp;
+}
+
+/** The policies that count for one exchange or queue, if any does. */
+interface Rule {
+  readonly user: Policy | null;
+  readonly operator: Policy | null;
+  readonly governed: Governed;
+}
+
+const UNGOVERNED: Governed = { policy: null, operatorPolicy: null, effectivePolicyDefinition: {} };
+
+export class Policies {
+  readonly #context: PoliciesContext;
+  /** By name. */
+  readonly #policies: Readonly<Record<PolicyKind, Map<string, Policy>>>;
+  /** As they count: the highest priority first. */
+  readonly #ranked: Record<PolicyKind, readonly Policy[]> = { user: [], operator: [] };
+  readonly #rules = new WeakMap<Exchange | Queue, Rule>();
+
+  /** Those of the configuration stand in for stored ones of their names. */
+  constructor(context: PoliciesContext) {
+    this.#context = context;
+    this.#policies = { user: this.#read('user'), operator: this.#read('operator') };
+    for (const { kind, vhost, ...spec } of context.configured) {
+      if (vhost === context.vhost) this.#policies[kind].set(spec.name, compiled(spec, true));
+    }
+    this.#rank('user');
+    this.#rank('operator');
+  }
+
+  list(kind: PolicyKind): readonly PolicyView[] {
+    return [...this.#policies[kind].values()].map(({ regularExpression: _, ...view }) => view);
+  }
+
+  /**
+   * Returns whether that changed anything. Throws `precondition-failed` for what cannot be a policy,
+   * or is one too many, and `not-allowed` for one of the configuration.
+   */
+  set(kind: PolicyKind, request: PolicyRequest): boolean {
+    const problems = policyProblems(kind, request);
+    if (problems.length > 0) {
+      const reason = `Validation failed\n\n${problems.join('\n')}\n`;
+      throw new BrokerError('precondition-failed', reason);
+    }
+    const { name, pattern, applyTo, priority, definition } = request as PolicySpec;
+    const spec: PolicySpec = { name, pattern, applyTo, priority, definition };
+    const policies = this.#policies[kind];
+    const current = policies.get(name);
+    if (current !== undefined && recordOf(current) === recordOf(spec)) return false;
+    this.#requireOwn(kind, current);
+    if (current === undefined) this.#requireRoom(kind, name);
+    policies.set(name, compiled(spec, false));
+    this.#context.definitions.put(RECORDS[kind], this.#key(name), recordOf(spec));
+    this.#rank(kind);
+    return true;
+  }
+
+  /** Throws `not-found` in RabbitMQ's words, and `not-allowed` for one of the configuration. */
+  clear(kind: PolicyKind, name: string): void {
+    const current = this.#policies[kind].get(name);
+    if (current === undefined) throw new BrokerError('not-found', 'Parameter does not exist');
+    this.#requireOwn(kind, current);
+    this.#policies[kind].delete(name);
+    this.#context.definitions.delete(RECORDS[kind], this.#key(name));
+    this.#rank(kind);
+  }
+
+  /** The vhost is deleted: nothing is stored of it any more. */
+  drop(): void {
+    for (const kind of ['user', 'operator'] as const) {
+      for (const [name, { configured }] of this.#policies[kind]) {
+        if (!configured) this.#context.definitions.delete(RECORDS[kind], this.#key(name));
+      }
+    }
+  }
+
+  /** Has what counts for an exchange or queue now count for it. Returns whether that is new. */
+  govern(target: Exchange | Queue): boolean {
+    const type = 'type' in target ? target.type : null;
+    const rule = this.#rule(target.spec.name, type);
+    const current = this.#rules.get(target);
+    if (rule?.user === current?.user && rule?.operator === current?.operator) return false;
+    if (rule === undefined) this.#rules.delete(target);
+    else this.#rules.set(target, rule);
+    return true;
+  }
+
+  governed(target: Exchange | Queue): Governed {
+    return this.#rules.get(target)?.governed ?? UNGOVERNED;
+  }
+
+  /** The arguments that count for a queue, as it is or when it is made. */
+  argumentsOf(
+    { name, arguments: own }: QueueSpec,
+    { name: type, accepts }: QueueType,
+  ): HeaderTable {
+    const rule = this.#rule(name, type);
+    if (rule === undefined) return own;
+    return effectiveArguments(own, rule.governed.effectivePolicyDefinition, type, accepts);
+  }
+
+  /** `type`: of a queue; null: an exchange. */
+  #rule(name: string, type: string | null): Rule | undefined {
+    const user = this.#ranked.user.find((policy) => isFor(policy, name, type)) ?? null;
+    const operator = this.#ranked.operator.find((policy) => isFor(policy, name, type)) ?? null;
+    if (user === null && operator === null) return undefined;
+    const definition = mergeDefinitions(user?.definition ?? {}, operator?.definition ?? {});
+    const names = { policy: user?.name ?? null, operatorPolicy: operator?.name ?? null };
+    return { user, operator, governed: { ...names, effectivePolicyDefinition: definition } };
+  }
+
+  #rank(kind: PolicyKind): void {
+    this.#ranked[kind] = [...this.#policies[kind].values()].sort(
+      (one, other) => other.priority - one.priority || (one.name < other.name ? -1 : 1),
+    );
+  }
+
+  #requireOwn(kind: PolicyKind, policy: Policy | undefined): void {
+    if (policy?.configured !== true) return;
+    const what = kind === 'user' ? 'policy' : 'operator policy';
+    const where = `${what} '${policy.name}' in vhost '${this.#context.vhost}'`;
+    throw new BrokerError('not-allowed', `${where} stands in the configuration file`);
+  }
+
+  #requireRoom(kind: PolicyKind, name: string): void {
+    const { vhost, limits } = this.#context;
+    if (Buffer.byteLength(name) > limits.nameBytesMax) {
+      throw new BrokerError('precondition-failed', 'policy name is longer than 255 bytes');
+    }
+    if (this.#policies[kind].size < limits.policiesMax) return;
+    const reason = `policy limit in vhost '${vhost}' (${limits.policiesMax}) is reached`;
+    throw new BrokerError('precondition-failed', `cannot set policy '${name}': ${reason}`);
+  }
+
+  #key(name: string): string {
+    return `${this.#context.vhost}\0${name}`;
+  }
+
+  #read(kind: PolicyKind): Map<string, Policy> {
+    const policies = new Map<string, Policy>();
+    const prefix = this.#key('');
+    for (const [key, record] of this.#context.definitions.entries(RECORDS[kind])) {
+      if (!key.startsWith(prefix)) continue;
+      const { version, ...rest } = JSON.parse(record) as PolicySpec & { version: number };
+      const name = key.slice(prefix.length);
+      if (version > RECORD_VERSION) {
+        throw new Error(`policy '${name}' was written by a newer version of Rosetta MQ`);
+      }
+      policies.set(name, compiled({ ...rest, name }, false));
+    }
+    return policies;
+  }
+}
+
+function compiled(spec: PolicySpec, configured: boolean): Policy {
+  return { ...spec, configured, regularExpression: compilePattern(spec.pattern) };
+}
+
+/** As it is stored: the same text for the same policy. */
+function recordOf({ pattern, applyTo, priority, definition: given }: PolicySpec): string {
+  const definition = mergeDefinitions(given, {});
+  return JSON.stringify({ version: RECORD_VERSION, pattern, applyTo, priority, definition });
+}
+
+function isFor(policy: Policy, name: string, type: string | null): boolean {
+  const { applyTo, definition, regularExpression } = policy;
+  const targets: readonly PolicyTarget[] =
+    type === null ? ['exchanges'] : ['queues', TARGETS[type] ?? 'queues'];
+  if (applyTo !== 'all' && !targets.includes(applyTo)) return false;
+  if (type !== null && !Object.keys(definition).every((key) => typesOf(key)?.includes(type))) {
+    return false;
+  }
+  return regularExpression.test(name);
+}
