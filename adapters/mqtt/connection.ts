@@ -409,7 +409,8 @@ export class MqttConnection implements Connection, SessionLink {
     transport.authenticated();
     if (will !== null) this.#will = { vhost, principal, fields: will };
     const identity = { vhost, clientId: terms.clientId, user: principal.name };
-    const acquired = sessions.acquire(identity, clean, terms.sessionExpirySeconds);
+    const expirySeconds = terms.sessionExpirySeconds;
+    const acquired = sessions.acquire(identity, { clean, expirySeconds, will: this.#will });
     const { session, present, ready } = acquired;
     this.#session = session;
     this.#resumed = present;
@@ -455,7 +456,8 @@ export class MqttConnection implements Connection, SessionLink {
     const subscriber = { session, link: this, access, qosMax, log: () => this.#log() };
     const asked = required(this.#terms).bridge ? forBridge(packet) : packet;
     this.#await(
-      () => subscribe(subscriber, asked),
+      // A client that was told of its subscription must find it after a crash.
+      () => chain(subscribe(subscriber, asked), (done) => chain(session.secured(), () => done)),
       ({ reasons, made }) => {
         const v5 = this.#version === 5;
         // [MQTT 3.1.1, table 3.9]: MQTT 3 knows one failure.
@@ -483,7 +485,7 @@ export class MqttConnection implements Connection, SessionLink {
     const session = required(this.#session);
     const { packetId, filters } = decodeUnsubscribe(bytes, start, end, this.#version);
     this.#await(
-      () => unsubscribe(session, filters),
+      () => chain(unsubscribe(session, filters), (done) => chain(session.secured(), () => done)),
       (reasons) => {
         const v5 = this.#version === 5;
         this.#answer(subscriptionAck(PacketType.UNSUBACK, packetId, v5 ? reasons : [], v5));
