@@ -45,8 +45,8 @@ export interface Definitions {
 export interface Logged {
   readonly position: number;
   readonly message: Message;
-  /** It was handed out before, as far as the log was told (`lent`). */
-  readonly lent: boolean;
+  /** How often it was handed out before, as far as the log was told (`lent`). */
+  readonly deliveries: number;
 }
 
 export interface ReadBack {
@@ -63,8 +63,11 @@ export interface QueueLog {
   readonly count: number;
   append(position: number, message: Message): void;
   remove(position: number): void;
-  /** The message at `position` was handed out, and with it all before it. */
-  lent(position: number): void;
+  /**
+   * The message at `position` was handed out, for the `times`-th time; and with it all before it,
+   * at least once.
+   */
+  lent(position: number, times: number): void;
   /** Calls `done` once everything appended before is safe; never within this call. */
   flush(done: () => void): void;
   /** The next messages above `after` in order: at most `most`, and about `bytes` bytes. */

@@ -1,5 +1,6 @@
 import type { Message } from '../message.ts';
 import type { Logged, QueueLog, ReadBack } from '../store.ts';
+import { DeliveryCounts } from './delivery-counts.ts';
 import type { Journal, Put, Target } from './journal.ts';
 import type { Location, QueueIndex } from './queue-index.ts';
 import { RecordType, type RecordWriter } from './records.ts';
@@ -16,8 +17,8 @@ export interface QueueLogParts {
   readMessages(locations: readonly Location[]): (Message | null)[];
   /** A message was placed in, or removed from, a segment. */
   counted(location: Location, change: 1 | -1): void;
-  /** The log is gone. */
-  gone(): void;
+  /** The log is gone. `counted`: parts of its counts that the last checkpoint has. */
+  gone(counted: Iterable<number>): void;
 }
 
 /** One queue's messages in the journal, and the changes that its next batch will carry. */
@@ -35,6 +36,8 @@ export class JournalQueueLog implements QueueLog, Target {
   /** Written again in the open batch, to leave their segment. */
   readonly #moving = new Map<number, Put>();
   #removed: number[] = [];
+  /** Null: nothing was handed out twice. */
+  #counts: DeliveryCounts | null = null;
   #lentChanged = false;
   #dropped = false;
   /** What the last checkpoint has. */
@@ -61,6 +64,7 @@ export class JournalQueueLog implements QueueLog, Target {
   }
 
   remove(position: number): void {
+    this.forgetCount(position);
     const put = this.#open.get(position);
     if (put !== undefined) {
       // Its batch has not left: it is never written.
@@ -83,7 +87,21 @@ export class JournalQueueLog implements QueueLog, Target {
     this.#moving.set(position, this.#parts.journal.put(message, this, position));
   }
 
-  lent(position: number): void {
+  /** Made when it is first asked for. */
+  get counts(): DeliveryCounts {
+    this.#counts ??= new DeliveryCounts();
+    return this.#counts;
+  }
+
+  forgetCount(position: number): void {
+    this.#counts?.delete(position);
+  }
+
+  lent(position: number, times: number): void {
+    if (times > 1) {
+      this.counts.note(position, times, true);
+      this.#parts.journal.changed(this);
+    }
     if (position <= this.lentTo) return;
     this.lentTo = position;
     this.#lentChanged = true;
@@ -102,7 +120,7 @@ export class JournalQueueLog implements QueueLog, Target {
         passed++;
         return;
       }
-      messages.push({ position, message, lent: position <= this.lentTo });
+      messages.push({ position, message, deliveries: this.#deliveries(position) });
       unreadable += passed;
       passed = 0;
     };
@@ -123,13 +141,17 @@ export class JournalQueueLog implements QueueLog, Target {
     return { messages, unreadable: unreadable + passed };
   }
 
+  #deliveries(position: number): number {
+    return Math.max(this.#counts?.get(position) ?? 0, position <= this.lentTo ? 1 : 0);
+  }
+
   /** What is in the open batch comes behind everything that has a place. */
   #addOpen(after: number, most: number, bytes: number, messages: Logged[]): void {
     let left = messages.reduce((rest, { message }) => rest - message.size, bytes);
     for (const [position, { message }] of this.#open) {
       if (messages.length >= most || left <= 0) return;
       if (position <= after) continue;
-      messages.push({ position, message, lent: position <= this.lentTo });
+      messages.push({ position, message, deliveries: this.#deliveries(position) });
       left -= message.size;
     }
   }
@@ -186,7 +208,7 @@ export class JournalQueueLog implements QueueLog, Target {
       return true;
     });
     this.#parts.journal.forget(this);
-    this.#parts.gone();
+    this.#parts.gone(this.#counts?.clear() ?? []);
   }
 
   placed(position: number, segment: number, offset: number, length: number): void {
@@ -210,6 +232,11 @@ export class JournalQueueLog implements QueueLog, Target {
     return true;
   }
 
+  /** What changed of the counts since the last call, for a checkpoint. */
+  takeCounts(): (readonly [part: number, bytes: Buffer | null])[] {
+    return this.#counts?.takeDirty() ?? [];
+  }
+
   readable(position: number): void {
     this.#unsafe.delete(position);
   }
@@ -222,6 +249,7 @@ export class JournalQueueLog implements QueueLog, Target {
       writer.end();
       this.#lentChanged = false;
     }
+    this.#counts?.writeChanges(writer, this.id);
     if (this.#removed.length === 0) return;
     const ranges = rangesOf(this.#removed);
     this.#removed = [];

@@ -13,6 +13,7 @@
  *     SET     = table · key · value bytes, or UNSET = table · key
  *     BATCH   = magic · offset f64 · length f64                   everything before `offset` in this
  *                                                                 segment is safe; `length` with it
+ *     DELIVERED = queue u32 · count u32 · count × (position f64 · times u32)
  *     END                                                         the next segment goes on
  *
  * Texts are u32 length and UTF-8. Integers are big-endian. A segment's checksums begin with its
@@ -40,6 +41,7 @@ export const RecordType = {
   UNSET: 9,
   BATCH: 10,
   END: 11,
+  DELIVERED: 12,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 

@@ -5,6 +5,7 @@
 import type { Message } from '../message.ts';
 import type { Changes, CheckpointFile } from './checkpoint.ts';
 import type { Placed } from './compaction.ts';
+import { readTimes } from './delivery-counts.ts';
 import type { Journal } from './journal.ts';
 import { type Location, QueueIndex } from './queue-index.ts';
 import { JournalQueueLog } from './queue-log.ts';
@@ -22,6 +23,8 @@ export class StoreState {
   /** Blocks that the last checkpoint has, by log: to be removed with it. */
   readonly #blocks = new Map<number, Set<number>>();
   readonly #dropped = new Set<number>();
+  /** Parts of their counts that the last checkpoint has, by log and part. */
+  readonly #droppedCounts: (readonly [id: number, part: number])[] = [];
   /** What is still wanted of each segment. */
   readonly #uses = new Map<number, Use>();
   /** Segments that had something wanted, and have nothing now. */
@@ -94,6 +97,9 @@ export class StoreState {
       });
       this.#blocksOf(Number(id)).add(Number(base));
     }
+    for (const [[, id, part], bytes] of checkpoint.entries('count')) {
+      this.#logsById.get(Number(id))?.counts.load(Number(part), bytes);
+    }
   }
 
   apply({ type, reader, segment, offset, length }: Replayed): void {
@@ -109,6 +115,9 @@ export class StoreState {
         if (log !== undefined) log.lentTo = reader.f64();
         return;
       }
+      case RecordType.DELIVERED:
+        this.#applyDelivered(reader);
+        return;
       case RecordType.QUEUE: {
         // A checkpoint may be ahead of the journal: then it has the log already.
         const id = reader.u32();
@@ -133,9 +142,12 @@ export class StoreState {
       this.#blocks.delete(id);
     }
     this.#dropped.clear();
+    for (const [id, part] of this.#droppedCounts.splice(0))
+      changes.push([['count', id, part], null]);
     for (const log of this.#logsById.values()) {
       const { id, name, index, lentTo, last } = log;
       const dirty = index.takeDirty();
+      for (const [part, bytes] of log.takeCounts()) changes.push([['count', id, part], bytes]);
       const record: LogRecord = { name, lentTo, last };
       if (log.takeChanged()) changes.push([['queue', id], Buffer.from(JSON.stringify(record))]);
       if (dirty.length === 0) continue;
@@ -172,9 +184,18 @@ export class StoreState {
       const first = reader.f64();
       const end = first + reader.u32();
       for (let position = first; log !== undefined && position < end; position++) {
+        log.forgetCount(position);
         const was = log.index.delete(position);
         if (was !== null) this.#count(was, -1);
       }
+    }
+  }
+
+  #applyDelivered(reader: RecordReader): void {
+    const log = this.#logsById.get(reader.u32());
+    for (const [position, times] of readTimes(reader)) {
+      // What was transient is not there any more.
+      if (log?.index.get(position) != null) log.counts.note(position, times, false);
     }
   }
 
@@ -194,7 +215,8 @@ export class StoreState {
       last,
       readMessages: this.readMessages,
       counted: (location, change) => this.#count(location, change),
-      gone: () => {
+      gone: (counted) => {
+        for (const part of counted) this.#droppedCounts.push([id, part]);
         this.#logs.delete(name);
         this.#logsById.delete(id);
         this.#dropped.add(id);

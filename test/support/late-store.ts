@@ -92,7 +92,7 @@ export class LateStore implements Store {
 
 interface Kept {
   readonly message: Message;
-  readonly lent: boolean;
+  readonly deliveries: number;
 }
 
 export class LateLog implements QueueLog {
@@ -117,16 +117,17 @@ export class LateLog implements QueueLog {
   append(position: number, message: Message): void {
     if (position <= this.#last) throw new Error(`position ${position} after ${this.#last}`);
     this.#last = position;
-    this.#now.set(position, { message, lent: false });
+    this.#now.set(position, { message, deliveries: 0 });
   }
 
   remove(position: number): void {
     if (!this.#now.delete(position)) throw new Error(`nothing at ${position}`);
   }
 
-  lent(position: number): void {
+  lent(position: number, times: number): void {
     for (const [at, kept] of this.#now) {
-      if (at <= position && !kept.lent) this.#now.set(at, { ...kept, lent: true });
+      const deliveries = Math.max(kept.deliveries, at === position ? times : at < position ? 1 : 0);
+      if (deliveries > kept.deliveries) this.#now.set(at, { ...kept, deliveries });
     }
   }
 

@@ -244,14 +244,13 @@ export class Backlog {
     assert(this.#log !== null, 'what is stored is in a log');
     // However small the window is, one message has to come.
     const back = this.#log.read(this.#loadedTo, BATCH_ENTRIES, Math.max(1, windowBytes));
-    for (const { position, message, lent } of back.messages) {
+    for (const { position, message, deliveries } of back.messages) {
       const charge = ENTRY_BYTES + message.size;
-      const attempts = lent ? 1 : 0;
       const entry = new Entry(
         message,
         home,
         position,
-        attempts,
+        deliveries,
         undefined,
         expiryOf(message),
         charge,

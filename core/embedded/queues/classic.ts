@@ -122,6 +122,12 @@ export class ClassicQueue implements Queue, Home {
     return this.#options.deadLetters;
   }
 
+  /** It matters how often a message was delivered, after a restart too. */
+  get #counting(): boolean {
+    const { deliveryLimit, retry } = this.#options;
+    return this.showsDeliveries || deliveryLimit !== -1 || retry.minMs > 0;
+  }
+
   get ready(): number {
     return this.#ready.length;
   }
@@ -213,7 +219,7 @@ export class ClassicQueue implements Queue, Home {
   get(acknowledge: boolean, owner: Owner): Pulled | null {
     this.touch();
     while (!this.#expiry.drop());
-    const entry = this.#ready.shift();
+    const entry = this.#pulled();
     if (entry === undefined) return null;
     if (acknowledge) this.#lend(entry, this.#members.puller(owner));
     else this.#gone(entry);
@@ -334,9 +340,18 @@ export class ClassicQueue implements Queue, Home {
     for (const { message } of this.#entries()) this.#present.add(message);
   }
 
+  #pulled(): Entry | undefined {
+    let entry = this.#ready.shift();
+    for (; entry !== undefined && this.#exhausted(entry); entry = this.#ready.shift()) {
+      this.#gone(entry, 'delivery_limit');
+    }
+    return entry;
+  }
+
   #give(entry: Entry, member: Member): void {
     this.#moves++;
-    if (member.spec.acknowledge) {
+    if (entry.attempts > 0 && this.#exhausted(entry)) this.#gone(entry, 'delivery_limit');
+    else if (member.spec.acknowledge) {
       this.#lend(entry, member);
     } else {
       if (entry.state !== EntryState.GONE) this.#gone(entry);
@@ -347,7 +362,9 @@ export class ClassicQueue implements Queue, Home {
   #lend(entry: Entry, member: Member): void {
     entry.state = EntryState.LENT;
     this.#lent++;
-    if (entry.logged) this.#context.log?.lent(entry.position);
+    if (entry.logged) {
+      this.#context.log?.lent(entry.position, this.#counting ? entry.attempts + 1 : 1);
+    }
     member.hold(entry);
     member.consumer.deliver(entry);
   }
@@ -386,6 +403,12 @@ export class ClassicQueue implements Queue, Home {
     if (died !== null) this.#deadLetter(entry.message, died);
     this.#ready.discharge(entry);
     if (entry.logged) this.#context.log?.remove(entry.position);
+  }
+
+  /** Its last attempt was cut off by the end of the process. */
+  #exhausted({ attempts }: Entry): boolean {
+    const { deliveryLimit } = this.#options;
+    return deliveryLimit !== -1 && attempts > deliveryLimit;
   }
 
   /** `asked`: by its consumer, which may have to wait for it. */

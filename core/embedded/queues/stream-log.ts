@@ -58,7 +58,7 @@ export class MemoryStreamLog implements StreamLog {
       if (messages.length >= most || left <= 0) break;
       const message = this.#messages.get(at);
       if (message === undefined) continue;
-      messages.push({ position: at, message, lent: false });
+      messages.push({ position: at, message, deliveries: 0 });
       left -= message.size;
     }
     return { messages, unreadable: 0 };

@@ -403,6 +403,46 @@ describe('a checkpoint', () => {
   });
 });
 
+describe('how often a message was delivered', () => {
+  const limited = { ...durable, arguments: args({ 'x-delivery-limit': 100 }) };
+
+  function counts(running: Running): number[] {
+    const { deliveries } = bodiesIn(running, 'q');
+    running.flush();
+    return deliveries.map(({ attempts }) => attempts);
+  }
+
+  it('is in the journal, and in the checkpoint as long as the message is there', async () => {
+    const running = start();
+    await running.session.declareQueue(queueSpec('q', limited), false);
+    for (let n = 0; n < 3000; n++) publish(running, { key: 'q', body: String(n) });
+    const inbox = bodiesIn(running, 'q');
+    running.flush();
+    const first = inbox.deliveries.splice(0);
+    for (const n of [0, 1, 1500, 2999]) first[n]?.settle(Outcome.REQUEUE);
+    inbox.deliveries[1]?.settle(Outcome.ACCEPT);
+    running.flush();
+    kill();
+    const killed = start();
+    const again = counts(killed);
+    expect([again.length, ...[0, 1, 1499, 2998].map((n) => again[n])]).toEqual([2999, 2, 1, 2, 2]);
+    killed.flush();
+    await killed.engine.stop();
+    const stopped = start();
+    const last = counts(stopped);
+    expect([last.length, ...[0, 1, 1499, 2998].map((n) => last[n])]).toEqual([2999, 3, 2, 3, 3]);
+    await stopped.session.deleteQueue('q', false, false);
+    stopped.flush();
+    await stopped.engine.stop();
+    const empty = start();
+    await empty.session.declareQueue(queueSpec('q', limited), false);
+    for (let n = 0; n < 3; n++) publish(empty, { key: 'q', body: String(n) });
+    empty.flush();
+    await empty.engine.stop();
+    expect(counts(start())).toEqual([0, 0, 0]);
+  });
+});
+
 describe('trouble', () => {
   it('with the disk holds publishers, confirms nothing, and passes', async () => {
     const running = start();
