@@ -15,6 +15,19 @@ export function allOf<T>(eventuals: readonly Eventually<T>[]): Eventually<readon
   return answers;
 }
 
+/** The answer of a call that tells by calling back: at once where it did within the call. */
+export function called(call: (done: () => void) => void): Eventually<void> {
+  let isDone = false;
+  let done = (): void => {
+    isDone = true;
+  };
+  call(() => done());
+  if (isDone) return;
+  return new Promise((resolve) => {
+    done = resolve;
+  });
+}
+
 /**
  * Goes on with an answer: at once where it is there, later where it is a promise. `call` may throw
  * what a promise would reject with; `failed` gets both.

@@ -17,7 +17,7 @@ import {
   Outcome,
 } from '../../core/engine.ts';
 import { BrokerError, reasonOf } from '../../core/errors.ts';
-import { after } from '../../core/eventually.ts';
+import { after, called } from '../../core/eventually.ts';
 import { LazySet } from '../../core/lazy-set.ts';
 import { type HeaderTable, type Message, STREAM_GROUP_ARGUMENT } from '../../core/message.ts';
 import { chain } from './chain.ts';
@@ -162,15 +162,7 @@ export class MqttSession implements QueueHolder {
 
   /** Done when a crash would leave everything as it is now. */
   secured(): Eventually<void> {
-    let isDone = false;
-    let done = (): void => {
-      isDone = true;
-    };
-    this.safe(() => done());
-    if (isDone) return;
-    return new Promise((resolve) => {
-      done = resolve;
-    });
+    return called((done) => this.safe(done));
   }
 
   /** A connection has come. Called after CONNACK. */

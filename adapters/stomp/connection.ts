@@ -165,13 +165,17 @@ export class StompConnection implements Connection {
     this.#receipt = receipt ?? null;
     const { consuming, publishing } = this.#parts;
     const answer = (): void => this.#answer(receipt);
+    // A receipt says that a crash would not undo it.
+    const answerSafe = (): void => {
+      if (receipt !== undefined) this.#context.engine.safe(answer);
+    };
     switch (frame.command) {
       case 'SEND':
         publishing.send(frame);
         return;
       case 'ACK':
       case 'NACK':
-        publishing.acknowledge(frame, answer);
+        publishing.acknowledge(frame, answerSafe);
         return;
       case 'SUBSCRIBE':
         consuming.subscribe(frame, answer);
@@ -366,7 +370,7 @@ export class StompConnection implements Connection {
       then();
     };
     const timer = this.#context.clock.after(DRAIN_MAX_MS, finish);
-    parts.publishing.whenIdle(finish);
+    parts.publishing.whenIdle(() => this.#context.engine.safe(finish));
   }
 
   /** Goes on with an answer; where it is still to come, reads no frame until then. */

@@ -8,6 +8,7 @@ import {
   Outcome,
 } from '../../core/engine.ts';
 import type { BrokerError } from '../../core/errors.ts';
+import { called } from '../../core/eventually.ts';
 import type { Message } from '../../core/message.ts';
 import type { ProtocolCounters } from '../../core/meter.ts';
 import { parseSelector } from '../../core/selector.ts';
@@ -69,14 +70,21 @@ export class Consuming implements SubscriptionEvents {
     const settings = this.#settings(frame, subscription.spec.mode);
     const parts = destination.kind === 'composite' ? destination.parts : [destination];
     const retroactive = booleanHeader(frame, names.AMQ_RETROACTIVE, false);
+    // A receipt says that a durable subscription would outlive a crash.
+    const answered = frame.has(names.RECEIPT);
     // Everything that is read from the frame is read before the engine is asked for the first time.
     const sources = parts.map((part) => () => sourceOf(link, frame, part, text));
     const next = (index: number): void => {
       const source = sources[index];
       if (source === undefined) {
-        done();
-        this.#begin(subscription);
-        if (browser) this.#endBrowsing(subscription);
+        link.run(
+          () => (answered ? called((safe) => link.context.engine.safe(safe)) : undefined),
+          () => {
+            done();
+            this.#begin(subscription);
+            if (browser) this.#endBrowsing(subscription);
+          },
+        );
         return;
       }
       link.run(source, (found) => {
@@ -449,7 +457,7 @@ export class Consuming implements SubscriptionEvents {
     const next = (index: number): void => {
       const queue = queues[index];
       if (queue === undefined) {
-        done();
+        this.#link.context.engine.safe(done);
         return;
       }
       this.#link.run(

@@ -138,7 +138,7 @@ export class Publishing implements PublisherEvents {
     const receipt = frame.get(names.RECEIPT);
     const group = receipt === undefined ? null : this.#group(receipt, 1);
     this.#settleTogether(publishes, settlements, group, () => {
-      if (group !== null) this.#answer(group);
+      if (group !== null) this.#link.context.engine.safe(() => this.#answer(group));
     });
   }
 
