@@ -15,6 +15,9 @@ import type { BrokerError } from './errors.ts';
 import { LazySet } from './lazy-set.ts';
 import type { Address, HeaderTable, Message } from './message.ts';
 import type { Governed, PolicyKind, PolicyRequest, PolicyView } from './policy.ts';
+import type { Table } from './table.ts';
+
+export type { Table } from './table.ts';
 
 /** Plain where the answer is known here, a promise where it must be asked for elsewhere. */
 export type Eventually<T> = T | Promise<T>;
@@ -71,13 +74,6 @@ export interface Capabilities {
   readonly queueTypes: readonly string[];
   readonly transactions: boolean;
   readonly durable: boolean;
-}
-
-export interface Table {
-  get(key: string): Buffer | null;
-  set(key: string, value: Buffer): void;
-  delete(key: string): void;
-  entries(): Iterable<readonly [key: string, value: Buffer]>;
 }
 
 /** Read models and levers for operators. */

@@ -47,6 +47,8 @@ export const DEFAULT_LIMITS = {
   explainBindingsMax: 1000,
   /** Last values that one exchange keeps. */
   retainedMax: 1_000_000,
+  /** Last values of one vhost that are kept in memory as they were asked for lately, in bytes. */
+  retainedCacheBytes: 16 * 1024 * 1024,
   /** Messages that one `x-recent-history` exchange remembers, in bytes: older ones are forgotten. */
   historyBytesMax: 64 * 1024 * 1024,
   /** Policies of one vhost; as many of operators. */

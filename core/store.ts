@@ -2,8 +2,8 @@
  * Where an engine keeps what must outlive the process. Writes are synchronous calls that a later
  * flush makes safe, in the order of the calls; one flush answers everybody who waits.
  */
-import type { Table } from './engine.ts';
 import type { Message } from './message.ts';
+import type { Table } from './table.ts';
 
 export interface Store {
   /** As in the configuration. */
@@ -27,12 +27,8 @@ export interface Store {
   close(): Promise<void>;
 }
 
-export interface MessageTable {
-  set(key: string, message: Message): void;
-  delete(key: string): void;
-  /** Damaged or unknown ones are logged and left out. */
-  entries(): Iterable<readonly [key: string, message: Message]>;
-}
+/** Damaged or unknown messages are logged and left out. */
+export type MessageTable = Table<Message>;
 
 /** Durable exchanges, queues and bindings: JSON records by kind and key. */
 export interface Definitions {

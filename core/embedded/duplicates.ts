@@ -44,11 +44,14 @@ export class SeenKeys {
   constructor(most: number, table: Table | null, now: number) {
     this.#most = most;
     this.#table = table;
+    const seen: [key: string, until: number][] = [];
     for (const [key, value] of table?.entries() ?? []) {
       const until = Number(value.toString());
-      if (until > now) this.#until.set(key, until);
+      if (until > now) seen.push([key, until]);
       else table?.delete(key);
     }
+    seen.sort(([, one], [, other]) => one - other);
+    for (const [key, until] of seen) this.#until.set(key, until);
   }
 
   has(key: string, now: number): boolean {

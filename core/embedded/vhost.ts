@@ -29,6 +29,7 @@ import {
   requireSameExchange,
   requireSameQueue,
 } from './equivalence.ts';
+import { HotMessages } from './hot-messages.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
 import { type ConfiguredPolicy, Policies } from './policy.ts';
@@ -63,12 +64,15 @@ export class VirtualHost {
   readonly routing: Routing;
   readonly turn = new Turn();
   readonly #context: VirtualHostContext;
+  /** Last values that were asked for. */
+  readonly #hot: HotMessages;
   /** Whose each exclusive queue is. */
   readonly #owners = new Map<Queue, Owner>();
 
   constructor(name: string, context: VirtualHostContext) {
     this.name = name;
     this.#context = context;
+    this.#hot = new HotMessages(context.limits.retainedCacheBytes, context.memory);
     this.policies = new Policies({
       vhost: name,
       definitions: context.store.definitions,
@@ -96,11 +100,7 @@ export class VirtualHost {
       },
       makeQueue: (spec, recovering) => this.#makeQueue(spec, recovering),
       effective: (spec) => this.policies.argumentsOf(spec, this.#typeOf(spec)),
-      makeRetained: (exchange) => {
-        const { memory, limits, store } = context;
-        const table = store.messages(`retained\0${name}\0${exchange}`);
-        return new Retained(memory, limits.retainedMax, table);
-      },
+      makeRetained: (exchange) => this.#makeRetained(exchange),
     });
     this.routing = new Routing({ ...context, vhost: name }, this.topology);
     this.topology.recover();
@@ -323,6 +323,18 @@ export class VirtualHost {
       log.warn({ vhost, queue: spec.name, ignored: unknown }, 'queue arguments ignored');
     }
     type.check?.(spec, vhost);
+  }
+
+  #makeRetained(exchange: string): Retained {
+    const { memory, limits, store } = this.#context;
+    return new Retained({
+      name: exchange,
+      table: store.messages(`values\0${this.name}\0${exchange}`),
+      former: store.messages(`retained\0${this.name}\0${exchange}`),
+      hot: this.#hot,
+      memory,
+      max: limits.retainedMax,
+    });
   }
 
   #makeQueue(spec: QueueSpec, recovering: boolean): Queue {

@@ -4,13 +4,15 @@
  */
 import { open, type RootDatabase } from 'lmdb';
 import { breakSeal, brokenSeal, seal } from './checkpoint-seal.ts';
-import { FORMAT_VERSION } from './records.ts';
 import { StoreDamage } from './replay.ts';
 
 type Key = readonly (string | number)[];
 
-/** What one checkpoint changes: null removes. */
-export type Changes = readonly (readonly [key: Key, value: Buffer | null])[];
+/** Null removes. Bytes as a key are a table's (`table-key.ts`). */
+export type Change = readonly [key: Key | Buffer, value: Buffer | null];
+
+/** What one checkpoint changes. */
+export type Changes = readonly Change[];
 
 /** Where the journal stands. */
 export interface Place {
@@ -20,13 +22,17 @@ export interface Place {
 
 const META: Key = ['meta'];
 
+/** Since 3 tables' entries have keys of their own. */
+const CHECKPOINT_VERSION = 3;
+
 interface Meta extends Place {
   readonly version: number;
 }
 
 export class CheckpointFile {
   readonly #path: string;
-  readonly #database: RootDatabase<Buffer, (string | number)[]>;
+  readonly #database: RootDatabase<Buffer, (string | number)[] | Buffer>;
+  #closed = false;
 
   /** Throws StoreDamage where it is damaged, of a newer version, or not a store. */
   constructor(path: string) {
@@ -38,10 +44,10 @@ export class CheckpointFile {
     } catch (error) {
       throw new StoreDamage(`${path} cannot be opened: ${String(error)}`);
     }
-    const version = this.#meta()?.version ?? FORMAT_VERSION;
-    if (version > FORMAT_VERSION) {
+    const version = this.#meta()?.version ?? CHECKPOINT_VERSION;
+    if (version > CHECKPOINT_VERSION) {
       throw new StoreDamage(
-        `${path} has format ${version}, written by a newer version; this one knows ${FORMAT_VERSION}`,
+        `${path} has format ${version}, written by a newer version; this one knows ${CHECKPOINT_VERSION}`,
       );
     }
   }
@@ -55,14 +61,26 @@ export class CheckpointFile {
   /** Entries whose key begins with `prefix`. */
   *entries(prefix: string): Iterable<readonly [key: Key, value: Buffer]> {
     for (const { key, value } of this.#database.getRange({ start: [prefix], end: [prefix, END] })) {
-      yield [key, Buffer.from(value)];
+      if (!Buffer.isBuffer(key)) yield [key, Buffer.from(value)];
     }
   }
 
   /** As the last checkpoint has it, or the one that is being written; null: not at all. */
-  get(key: Key): Buffer | null {
-    const bytes = this.#database.getBinary([...key]);
+  get(key: Key | Buffer): Buffer | null {
+    if (this.#closed) return null;
+    const bytes = this.#database.getBinary(lmdbKey(key));
     return bytes === undefined ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  has(key: Buffer): boolean {
+    return !this.#closed && this.#database.getBinaryFast(key) !== undefined;
+  }
+
+  /** Keys that are bytes, in order from `start` up to `end`, at most so many. */
+  keys(start: Buffer, end: Buffer, most: number): Buffer[] {
+    if (this.#closed) return [];
+    const keys = this.#database.getKeys({ start, end, limit: most });
+    return [...keys].filter((key) => Buffer.isBuffer(key));
   }
 
   /** Changes and place as one; resolved when they are on the disk. */
@@ -71,10 +89,10 @@ export class CheckpointFile {
     await breakSeal(this.#path);
     await database.transaction(() => {
       for (const [key, value] of changes) {
-        if (value === null) void database.remove([...key]);
-        else void database.put([...key], value);
+        if (value === null) void database.remove(lmdbKey(key));
+        else void database.put(lmdbKey(key), value);
       }
-      const meta = { version: FORMAT_VERSION, ...place };
+      const meta = { version: CHECKPOINT_VERSION, ...place };
       void database.put([...META], Buffer.from(JSON.stringify(meta)));
     });
     await database.flushed;
@@ -84,6 +102,7 @@ export class CheckpointFile {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#database.close();
   }
 
@@ -91,6 +110,10 @@ export class CheckpointFile {
     const bytes = this.#database.get([...META]);
     return bytes === undefined ? null : JSON.parse(bytes.toString());
   }
+}
+
+function lmdbKey(key: Key | Buffer): (string | number)[] | Buffer {
+  return Buffer.isBuffer(key) ? key : [...key];
 }
 
 /** Above every key element that we use. */

@@ -13,18 +13,19 @@
  */
 import { join } from 'node:path';
 import type { Clock, Timer } from '../clock.ts';
-import type { Table } from '../engine.ts';
 import { ConfigError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Format, Message } from '../message.ts';
 import type { Registry } from '../registry.ts';
 import type { Definitions, MessageTable, QueueLog, Store } from '../store.ts';
+import type { Table } from '../table.ts';
 import { type Changes, CheckpointFile } from './checkpoint.ts';
 import { Compaction } from './compaction.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import { Journal } from './journal.ts';
+import { StoredMessages } from './message-table.ts';
 import type { Location } from './queue-index.ts';
-import { encodeMessage, RECORD_HEAD_BYTES, RecordReader, readMessage, seedOf } from './records.ts';
+import { RECORD_HEAD_BYTES, RecordReader, readMessage, seedOf } from './records.ts';
 import { replay, StoreDamage, versionOf, wholeRecord } from './replay.ts';
 import { type Disk, FileDisk, SEGMENT_HEAD_BYTES, type Segment } from './segment.ts';
 import { StoreState } from './state.ts';
@@ -128,24 +129,8 @@ export class LmdbStore implements Store {
   }
 
   messages(name: string): MessageTable {
-    const table = this.#state.space.table(`messages:${name}`);
     const { formats, log } = this.#options;
-    return {
-      set: (key, message) => table.set(key, encodeMessage(message)),
-      delete: (key) => table.delete(key),
-      entries: function* () {
-        for (const [key, value] of table.entries()) {
-          try {
-            yield [key, readMessage(new RecordReader(value), formats)] as const;
-          } catch (error) {
-            log.error(
-              { table: name, key, reason: reasonOf(error) },
-              'a stored message cannot be read',
-            );
-          }
-        }
-      },
-    };
+    return new StoredMessages(name, this.#state.space.table(`messages:${name}`), formats, log);
   }
 
   flush(done: () => void): void {
@@ -334,6 +319,7 @@ export class LmdbStore implements Store {
     this.#unwritten = [...this.#unwritten, ...this.#state.takeChanges(place.segment)];
     await this.#checkpoint.write(this.#unwritten, place);
     this.#unwritten = [];
+    this.#state.space.written();
     for (const id of unwanted) {
       this.#open.get(id)?.file.close();
       this.#open.delete(id);

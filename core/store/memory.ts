@@ -1,12 +1,12 @@
-import type { Table } from '../engine.ts';
 import type { Definitions, MessageTable, QueueLog, Store } from '../store.ts';
+import { MemoryTable, type Table } from '../table.ts';
 
 /** A store that keeps nothing beyond the process: durable queues live as long as it does. */
 export class MemoryStore implements Store {
   readonly name = 'memory';
   readonly durable = false;
   readonly definitions: Definitions = new MemoryDefinitions();
-  readonly #tables = new Map<string, MemoryTable>();
+  readonly #tables = new Map<string, Table>();
 
   queue(): QueueLog | null {
     return null;
@@ -52,25 +52,5 @@ class MemoryDefinitions implements Definitions {
 
   entries(kind: string): Iterable<readonly [string, string]> {
     return [...(this.#kinds.get(kind) ?? [])];
-  }
-}
-
-class MemoryTable implements Table {
-  readonly #values = new Map<string, Buffer>();
-
-  get(key: string): Buffer | null {
-    return this.#values.get(key) ?? null;
-  }
-
-  set(key: string, value: Buffer): void {
-    this.#values.set(key, value);
-  }
-
-  delete(key: string): void {
-    this.#values.delete(key);
-  }
-
-  entries(): Iterable<readonly [string, Buffer]> {
-    return [...this.#values];
   }
 }

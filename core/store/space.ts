@@ -1,17 +1,18 @@
-/** Definitions and tables: small values by name, in memory, each change in the journal. */
+/** Definitions, which are in memory, and tables, which are not: each change is in the journal. */
 import { createHash } from 'node:crypto';
-import type { Table } from '../engine.ts';
 import type { Definitions } from '../store.ts';
-import type { Changes, CheckpointFile } from './checkpoint.ts';
+import { entriesOf, type Table } from '../table.ts';
+import type { Change, Changes, CheckpointFile } from './checkpoint.ts';
 import { RecordReader, RecordType, type RecordWriter } from './records.ts';
+import { Tables } from './tables.ts';
 
 type Write = (item: (writer: RecordWriter) => void) => void;
 
 /** LMDB's keys have a limit; a longer name stands under its hash, and whole in the value. */
 const KEY_CHARACTERS_MAX = 400;
 
-/** One kind of definition, or one table. */
-class Shelf {
+/** One kind of definition. */
+class Kind {
   readonly values = new Map<string, Buffer>();
   readonly dirty = new Set<string>();
 
@@ -28,8 +29,10 @@ class Shelf {
 
 export class Space implements Definitions {
   readonly #write: Write;
-  readonly #kinds = new Map<string, Shelf>();
-  readonly #tables = new Map<string, Shelf>();
+  readonly #kinds = new Map<string, Kind>();
+  readonly #tables = new Tables();
+  /** Keys of tables in a checkpoint of version 2, which the next one is without. */
+  #former: Change[] = [];
 
   constructor(write: Write) {
     this.#write = write;
@@ -37,76 +40,97 @@ export class Space implements Definitions {
 
   put(kind: string, key: string, record: string): void {
     const value = Buffer.from(record);
-    if (shelf(this.#kinds, kind).values.get(key)?.equals(value) === true) return;
-    shelf(this.#kinds, kind).set(key, value);
+    if (this.#kind(kind).values.get(key)?.equals(value) === true) return;
+    this.#kind(kind).set(key, value);
     this.#record(RecordType.DEFINE, kind, key, value);
   }
 
   delete(kind: string, key: string): void {
-    if (shelf(this.#kinds, kind).delete(key)) this.#record(RecordType.UNDEFINE, kind, key);
+    if (this.#kind(kind).delete(key)) this.#record(RecordType.UNDEFINE, kind, key);
   }
 
   *entries(kind: string): Iterable<readonly [string, string]> {
-    for (const [key, value] of [...shelf(this.#kinds, kind).values]) yield [key, value.toString()];
+    for (const [key, value] of [...this.#kind(kind).values]) yield [key, value.toString()];
   }
 
   table(name: string): Table {
-    const kept = shelf(this.#tables, name);
-    return {
-      get: (key) => kept.values.get(key) ?? null,
+    const tables = this.#tables;
+    const table: Table = {
+      get size() {
+        return tables.size(name);
+      },
+      has: (key) => tables.has(name, key),
+      get: (key) => tables.get(name, key),
       set: (key, value) => {
-        kept.set(key, value);
+        tables.set(name, key, value);
         this.#record(RecordType.SET, name, key, value);
       },
       delete: (key) => {
-        if (kept.delete(key)) this.#record(RecordType.UNSET, name, key);
+        if (tables.delete(name, key)) this.#record(RecordType.UNSET, name, key);
       },
-      entries: () => [...kept.values],
+      keys: (from = '') => tables.keys(name, from),
+      entries: (prefix) => entriesOf(table, prefix),
     };
+    return table;
   }
 
   /** A record of the journal, read back. */
   apply(type: RecordType, reader: RecordReader): void {
-    const kept =
-      type === RecordType.DEFINE || type === RecordType.UNDEFINE ? this.#kinds : this.#tables;
-    const on = shelf(kept, reader.text());
+    const name = reader.text();
     const key = reader.text();
     // Copied: the reader's bytes are a whole segment.
-    if (type === RecordType.DEFINE || type === RecordType.SET)
-      on.set(key, Buffer.from(reader.rest()));
-    else on.delete(key);
+    const value = Buffer.from(reader.rest());
+    if (type === RecordType.DEFINE) this.#kind(name).set(key, value);
+    else if (type === RecordType.UNDEFINE) this.#kind(name).delete(key);
+    else if (type === RecordType.SET) this.#tables.set(name, key, value);
+    else this.#tables.delete(name, key);
   }
 
   load(checkpoint: CheckpointFile): void {
-    for (const [prefix, kept] of this.#kept()) {
-      for (const [key, value] of checkpoint.entries(prefix)) {
-        const reader = new RecordReader(value);
-        shelf(kept, String(key[1])).values.set(reader.text(), reader.rest());
-      }
+    for (const [key, value] of checkpoint.entries('definition')) {
+      const reader = new RecordReader(value);
+      this.#kind(String(key[1])).values.set(reader.text(), reader.rest());
+    }
+    this.#tables.load(checkpoint);
+    for (const [stored, value] of checkpoint.entries('table')) {
+      const reader = new RecordReader(value);
+      const key = reader.text();
+      // A long name with zeros in it is several parts by now.
+      const whole = stored.slice(1).join('\0');
+      const name = whole.slice(0, -shortened(key).length - 1);
+      this.#tables.set(name, key, reader.rest());
+      this.#former.push([stored, null]);
     }
   }
 
   /** What changed since the last call. */
   takeChanges(): Changes {
-    const changes: [(string | number)[], Buffer | null][] = [];
-    for (const [prefix, kept] of this.#kept()) {
-      for (const [name, { values, dirty }] of kept) {
-        for (const key of dirty) {
-          const value = values.get(key);
-          const whole = value === undefined ? null : Buffer.concat([text(key), value]);
-          changes.push([[prefix, name, shortened(key)], whole]);
-        }
-        dirty.clear();
+    const changes = this.#former;
+    this.#former = [];
+    for (const [kind, { values, dirty }] of this.#kinds) {
+      for (const key of dirty) {
+        const value = values.get(key);
+        const whole = value === undefined ? null : Buffer.concat([text(key), value]);
+        changes.push([['definition', kind, shortened(key)], whole]);
       }
+      dirty.clear();
     }
+    for (const change of this.#tables.takeChanges()) changes.push(change);
     return changes;
   }
 
-  #kept(): readonly (readonly [prefix: string, kept: Map<string, Shelf>])[] {
-    return [
-      ['definition', this.#kinds],
-      ['table', this.#tables],
-    ];
+  /** All changes that were taken are on the disk. */
+  written(): void {
+    this.#tables.written();
+  }
+
+  #kind(name: string): Kind {
+    let kind = this.#kinds.get(name);
+    if (kind === undefined) {
+      kind = new Kind();
+      this.#kinds.set(name, kind);
+    }
+    return kind;
   }
 
   #record(type: RecordType, name: string, key: string, value?: Buffer): void {
@@ -117,15 +141,6 @@ export class Space implements Definitions {
       writer.end(value);
     });
   }
-}
-
-function shelf(kept: Map<string, Shelf>, name: string): Shelf {
-  let found = kept.get(name);
-  if (found === undefined) {
-    found = new Shelf();
-    kept.set(name, found);
-  }
-  return found;
 }
 
 function text(key: string): Buffer {

@@ -2,7 +2,6 @@
  * A durable store in memory that makes things safe only when it is told to, and that outlives engines:
  * what was answered is there for the next engine on the same object, what was not is lost by `crash`.
  */
-import type { Table } from '../../core/engine.ts';
 import type { Message } from '../../core/message.ts';
 import { MemoryStore } from '../../core/store/memory.ts';
 import type {
@@ -13,6 +12,7 @@ import type {
   ReadBack,
   Store,
 } from '../../core/store.ts';
+import { MemoryTable, type Table } from '../../core/table.ts';
 
 export class LateStore implements Store {
   readonly name = 'late';
@@ -20,7 +20,7 @@ export class LateStore implements Store {
   readonly #memory = new MemoryStore();
   readonly definitions: Definitions = this.#memory.definitions;
   readonly #logs = new Map<string, LateLog>();
-  readonly #messages = new Map<string, Map<string, Message>>();
+  readonly #messages = new Map<string, MessageTable>();
   #waiting: (() => void)[] = [];
   #listeners: ((error: Error | null) => void)[] = [];
 
@@ -38,17 +38,12 @@ export class LateStore implements Store {
   }
 
   messages(name: string): MessageTable {
-    let kept = this.#messages.get(name);
-    if (kept === undefined) {
-      kept = new Map();
-      this.#messages.set(name, kept);
+    let table = this.#messages.get(name);
+    if (table === undefined) {
+      table = new MemoryTable();
+      this.#messages.set(name, table);
     }
-    const table = kept;
-    return {
-      set: (key, message) => void table.set(key, message),
-      delete: (key) => void table.delete(key),
-      entries: () => [...table],
-    };
+    return table;
   }
 
   flush(done: () => void): void {
