@@ -72,7 +72,7 @@ export interface Death {
   readonly queue: string;
   readonly reason: 'rejected' | 'expired' | 'maxlen' | 'delivery_limit';
   readonly count: number;
-  /** Milliseconds since the Unix epoch of the first death of this kind. */
+  /** Milliseconds since the Unix epoch of the first death of this kind; 0: not known. */
   readonly time: number;
   readonly exchange: string;
   readonly routingKeys: readonly string[];
@@ -345,10 +345,29 @@ export class Message {
     const { delay, ...before } = trail;
     const bare =
       before.deaths.length === 0 && before.hidden.length === 0 && before.sender === undefined;
-    const { native, body, exchange, routingKey, retain, copies } = this;
-    const expiresAt = this.expiresAt === 0 ? 0 : this.expiresAt + delay.ms;
+    const { native, body, exchange, routingKey, expiresAt, retain, copies } = this;
     const kept = asked ? trail : bare ? null : before;
-    return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, kept);
+    return this.#with(native, body, exchange, routingKey, expiresAt, retain, copies, kept).begun(
+      this.receivedAt + delay.ms,
+    );
+  }
+
+  /** The same message, whose life begins only now: before it could not be routed. */
+  begun(now: number): Message {
+    return new Message(
+      this.format,
+      this.native,
+      this.body,
+      this.exchange,
+      this.routingKey,
+      this.durable,
+      this.priority,
+      this.expiresAt === 0 ? 0 : this.expiresAt + now - this.receivedAt,
+      now,
+      this.retain,
+      this.copies,
+      this.trail,
+    );
   }
 
   /** The message as a stream hands it out: with its place there. */
@@ -473,10 +492,10 @@ function deathTable(death: Death): HeaderTable {
     ['count', new Typed('l', BigInt(death.count))],
     ['reason', death.reason],
     ['queue', death.queue],
-    ['time', new Date(Math.floor(death.time / 1000) * 1000)],
     ['exchange', death.exchange],
     ['routing-keys', death.routingKeys],
   ]);
+  if (death.time > 0) table.set('time', new Date(Math.floor(death.time / 1000) * 1000));
   if (death.originalExpiration !== null) table.set('original-expiration', death.originalExpiration);
   return table;
 }

@@ -1,15 +1,7 @@
 /** Makes the core's message of what an AMQP client published, and refuses what RabbitMQ refuses. */
 import type { Principal } from '../../core/auth.ts';
-import { plain, typeNameOf } from '../../core/envelope.ts';
-import {
-  type Death,
-  type Headers,
-  type HeaderTable,
-  type HeaderValue,
-  header,
-  Message,
-  type Trail,
-} from '../../core/message.ts';
+import { typeNameOf } from '../../core/envelope.ts';
+import { type Headers, type HeaderValue, header, Message, type Trail } from '../../core/message.ts';
 import { AmqpError, preconditionFailed } from './errors.ts';
 import { amqpFormat, RETAIN_HEADER } from './format.ts';
 import { parseExpiration, type Skim } from './properties.ts';
@@ -81,7 +73,6 @@ export function envelope(buffer: Buffer, at: Skim, native: Buffer, principal: Pr
     return { native, durable, priority, ttlMs, retain: false, copies: null, trail: null };
   const headers = decodeEntries(buffer, at.headersStart, at.headersEnd);
   const copies = [...routes(headers, 'CC'), ...routes(headers, 'BCC')];
-  const deaths = (notable & Notable.DEATH) === 0 ? [] : deathsOf(headers);
   const hidden = (notable & Notable.BCC) === 0 ? [] : ['BCC'];
   return {
     native,
@@ -90,7 +81,7 @@ export function envelope(buffer: Buffer, at: Skim, native: Buffer, principal: Pr
     ttlMs,
     retain: header(headers, RETAIN_HEADER) === true,
     copies: copies.length > 0 ? copies : null,
-    trail: deaths.length + hidden.length > 0 ? { deaths, hidden } : null,
+    trail: hidden.length > 0 ? { deaths: [], hidden } : null,
   };
 }
 
@@ -134,44 +125,4 @@ function routes(headers: Headers, name: string): string[] {
     throw preconditionFailed(`invalid message: {unacceptable_type_in_header,"${name}",${type}}`);
   }
   return (value as readonly HeaderValue[]).filter((route) => typeof route === 'string');
-}
-
-const REASONS: readonly Death['reason'][] = ['rejected', 'expired', 'maxlen', 'delivery_limit'];
-
-/**
- * The dead-letter history of a message that a consumer published again with the headers that it
- * came with, as retry queues do: RabbitMQ goes on counting. None where it is not of RabbitMQ's
- * form.
- */
-function deathsOf(headers: Headers): readonly Death[] {
-  const list = header(headers, 'x-death');
-  if (!Array.isArray(list)) return [];
-  const deaths: Death[] = [];
-  for (const item of list as readonly HeaderValue[]) {
-    const death = item instanceof Map ? deathOf(item as HeaderTable) : null;
-    if (death === null) return [];
-    deaths.push(death);
-  }
-  return deaths;
-}
-
-function deathOf(table: HeaderTable): Death | null {
-  const queue = table.get('queue');
-  const reason = REASONS.find((known) => known === table.get('reason'));
-  const count = plain(table.get('count') ?? 1);
-  const time = table.get('time');
-  const exchange = table.get('exchange');
-  const keys = table.get('routing-keys');
-  const expiration = table.get('original-expiration');
-  if (typeof queue !== 'string' || typeof exchange !== 'string') return null;
-  if (reason === undefined || typeof count !== 'number' || !Array.isArray(keys)) return null;
-  return {
-    queue,
-    reason,
-    count,
-    time: time instanceof Date ? time.getTime() : 0,
-    exchange,
-    routingKeys: (keys as readonly HeaderValue[]).filter((key) => typeof key === 'string'),
-    originalExpiration: typeof expiration === 'string' ? expiration : null,
-  };
 }

@@ -14,13 +14,12 @@ import { type Headers, type HeaderTable, type HeaderValue, Typed } from '../../c
 import { syntaxError } from './errors.ts';
 
 /** Header names that mean something to the broker itself, as bits of what `scanTable` answers. */
-export const Notable = { NONE: 0, CC: 1, BCC: 2, RETAIN: 4, DEATH: 8 } as const;
+export const Notable = { NONE: 0, CC: 1, BCC: 2, RETAIN: 4 } as const;
 
 const NOTABLE_NAMES = new Map<string, number>([
   ['CC', Notable.CC],
   ['BCC', Notable.BCC],
   ['x-retain', Notable.RETAIN],
-  ['x-death', Notable.DEATH],
 ]);
 const NOTABLE_LENGTHS = new Set([...NOTABLE_NAMES.keys()].map((name) => name.length));
 

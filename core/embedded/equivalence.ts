@@ -1,6 +1,6 @@
 /** Redeclaring must ask for what is there: the differences that RabbitMQ refuses, in its words. */
 import type { ExchangeSpec, QueueSpec } from '../engine.ts';
-import { plain, toText, typeNameOf } from '../envelope.ts';
+import { isInteger, plain, toText, typeNameOf } from '../envelope.ts';
 import { BrokerError } from '../errors.ts';
 import type { HeaderTable, HeaderValue } from '../message.ts';
 
@@ -75,13 +75,13 @@ function requireSameArguments(
     const is = current.get(name);
     const wanted = asked.get(name);
     if (is === undefined && wanted === undefined) continue;
-    if (is !== undefined && wanted !== undefined && plain(is) === plain(wanted)) continue;
+    if (is !== undefined && wanted !== undefined && same(is, wanted)) continue;
     // A classic queue is what a queue is when nothing is said.
     if (name === 'x-queue-type' && (is ?? 'classic') === (wanted ?? 'classic')) continue;
     const [received, present] =
       is === undefined || wanted === undefined
         ? [described(wanted), described(is)]
-        : [`'${toText(wanted)}'`, `'${toText(is)}'`];
+        : [`'${shown(wanted)}'`, `'${shown(is)}'`];
     throw new BrokerError(
       'precondition-failed',
       `inequivalent arg '${name}' for ${where}: received ${received} but current is ${present}`,
@@ -89,7 +89,20 @@ function requireSameArguments(
   }
 }
 
+/** Whole numbers of any width are of one kind; those with a fraction are of another. */
+function same(is: HeaderValue, wanted: HeaderValue): boolean {
+  return plain(is) === plain(wanted) && isInteger(is) === isInteger(wanted);
+}
+
+/** A number with a fraction shows one, be it nothing. */
+function shown(value: HeaderValue): string {
+  const text = toText(value);
+  return typeof plain(value) === 'number' && !isInteger(value) && /^-?\d+$/.test(text)
+    ? `${text}.0`
+    : text;
+}
+
 function described(value: HeaderValue | undefined): string {
   if (value === undefined) return 'none';
-  return `the value '${toText(value)}' of type '${typeNameOf(value)}'`;
+  return `the value '${shown(value)}' of type '${typeNameOf(value)}'`;
 }

@@ -198,9 +198,10 @@ export class EmbeddedSession implements Session {
     settles: readonly TransactedSettle[],
     events: PublisherEvents,
   ): void {
+    const now = this.#context.clock.now();
     const routed = publishes.map((publish) => ({
       ...publish,
-      message: this.admit(publish.message),
+      message: this.admit(publish.message).begun(now),
     }));
     for (const { message } of routed) this.#vhost.routing.source(message);
     for (const { message, tag, mandatory } of routed) {

@@ -84,7 +84,7 @@ test('names that mean something are found, at the top only', () => {
       ['x-retain', ''],
       ['x-death', ''],
     ]),
-  ).toBe(Notable.RETAIN | Notable.DEATH);
+  ).toBe(Notable.RETAIN);
   expect(
     scan([
       ['cc', ''],

@@ -47,6 +47,12 @@ describe('x-death', () => {
     expect(dead.trail?.deaths.map((death) => death.count)).toEqual([2, 1]);
   });
 
+  it('tells the expiration as it was given, however long the message waited to be routed', () => {
+    const late = message({ receivedAt: 1000, expiresAt: 6000 }).begun(9000);
+    expect(late.expiresAt).toBe(14_000);
+    expect(tables(dies(late, 'q', 'expired', 14_000))[0]?.['original-expiration']).toBe('5000');
+  });
+
   it('keeps saying which death was the first, when that one happens again', () => {
     let dead = dies(message({ key: 'work' }), 'work', 'rejected', 1000);
     dead = dies(dead, 'retry', 'expired', 2000);
