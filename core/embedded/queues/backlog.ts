@@ -34,7 +34,7 @@ export interface BacklogParts {
   readonly windowBytes: number;
   /** Entries that consumers with filters may pass over. */
   readonly passedMax: number;
-  expiryOf(message: Message): number;
+  expiryOf(message: Message, position: number): number;
 }
 
 export class Backlog {
@@ -252,7 +252,7 @@ export class Backlog {
         position,
         deliveries,
         undefined,
-        expiryOf(message),
+        expiryOf(message, position),
         charge,
       );
       entry.logged = true;

@@ -35,6 +35,7 @@ import { Member } from './member.ts';
 import { Members } from './members.ts';
 import { Present } from './present.ts';
 import { Retry } from './retry.ts';
+import { TimeLimits } from './time-limits.ts';
 
 export class ClassicQueue implements Queue, Home {
   readonly spec: QueueSpec;
@@ -46,6 +47,7 @@ export class ClassicQueue implements Queue, Home {
   readonly #context: QueueContext;
   #options: QueueOptions;
   readonly #ready: Backlog;
+  readonly #limits: TimeLimits;
   readonly #expiry: Expiry;
   readonly #bounds: Bounds;
   /** Null: duplicates are taken. */
@@ -84,9 +86,15 @@ export class ClassicQueue implements Queue, Home {
       memory: context.memory,
       windowBytes: context.limits.queueWindowBytes,
       passedMax: context.limits.queuePassedMax,
-      expiryOf: (message) => this.#expiry.of(message),
+      expiryOf: (message, position) => this.#expiry.of(message, position),
     });
-    this.#expiry = new Expiry(options.ttlMs, context.clock, this.#ready, (entry) =>
+    this.#limits = new TimeLimits({
+      ttlMs: options.ttlMs,
+      position: this.#position,
+      kept: context.table('time-limits'),
+      key: `${context.vhost}\0${spec.name}`,
+    });
+    this.#expiry = new Expiry(this.#limits, context.clock, this.#ready, (entry) =>
       this.#expired(entry),
     );
     this.#bounds = new Bounds(options, this.#ready);
@@ -175,11 +183,12 @@ export class ClassicQueue implements Queue, Home {
     const message = this.#expiry.dated(given);
     const member = this.#handout.taker(message);
     if (member === null && this.#bounds.refuses(message.body.length)) return this.#refuse(message);
-    const expiresAt = this.#expiry.of(message);
+    const position = ++this.#position;
+    const expiresAt = this.#expiry.of(message, position);
     const entry = new Entry(
       member === null ? message.own() : message,
       this,
-      ++this.#position,
+      position,
       0,
       bindings,
       expiresAt,
@@ -256,7 +265,8 @@ export class ClassicQueue implements Queue, Home {
     this.#bounds.apply(options);
     this.#retry.apply(options.retry);
     this.#lease.apply(options.expiresMs, this.#dispatcher.count === 0);
-    this.#expiry.apply(options.ttlMs, this.#entries());
+    const empty = this.#lent === 0 && this.#ready.length === 0 && this.#retry.length === 0;
+    this.#limits.set(options.ttlMs, this.#position + 1, empty);
     for (const member of this.#members) member.timeoutMs = options.consumerTimeoutMs;
     if (options.maxBytes !== -1) this.#ready.measure();
     this.#rememberPresent();
@@ -302,6 +312,7 @@ export class ClassicQueue implements Queue, Home {
     this.#retry.close();
     if (deleting) {
       this.purge();
+      this.#limits.forget();
       this.#context.log?.drop();
     }
     this.#closed = true;

@@ -7,6 +7,7 @@ import type { Clock, Timer } from '../../clock.ts';
 import type { Message } from '../../message.ts';
 import type { Backlog } from './backlog.ts';
 import type { Entry } from './entry.ts';
+import type { TimeLimits } from './time-limits.ts';
 
 /** From the socket to its queue a message may take so long without being written anew for it. */
 const ARRIVAL_SLACK_MS = 100;
@@ -18,28 +19,18 @@ export class Expiry {
   readonly #clock: Clock;
   readonly #ready: Backlog;
   readonly #expired: (entry: Entry) => void;
-  /** The queue's; -1: none. */
-  #ttlMs: number;
+  readonly #limits: TimeLimits;
   #timer: Timer | null = null;
   /** When it fires. */
   #firesAt = 0;
   #closed = false;
 
   /** `expired`: the entry was taken from `ready`, and is to be given up. */
-  constructor(ttlMs: number, clock: Clock, ready: Backlog, expired: (entry: Entry) => void) {
-    this.#ttlMs = ttlMs;
+  constructor(limits: TimeLimits, clock: Clock, ready: Backlog, expired: (entry: Entry) => void) {
+    this.#limits = limits;
     this.#clock = clock;
     this.#ready = ready;
     this.#expired = expired;
-  }
-
-  /** The queue's time limit is another now, for `entries` that it has already too; -1: none. */
-  apply(ttlMs: number, entries: Iterable<Entry>): void {
-    if (ttlMs === this.#ttlMs) return;
-    this.#ttlMs = ttlMs;
-    for (const entry of entries) entry.expiresAt = this.of(entry.message);
-    this.#timer?.cancel();
-    this.#timer = null;
   }
 
   /**
@@ -47,15 +38,16 @@ export class Expiry {
    * dead letters and wills do, was received long before.
    */
   dated(message: Message): Message {
-    if (this.#ttlMs === -1) return message;
+    if (this.#limits.current === -1) return message;
     const now = this.#clock.now();
     return now - message.arrivedAt > ARRIVAL_SLACK_MS ? message.arrived(now) : message;
   }
 
-  /** In milliseconds since the Unix epoch; 0: never. */
-  of(message: Message): number {
-    if (this.#ttlMs === -1) return message.expiresAt;
-    const byQueue = message.arrivedAt + this.#ttlMs;
+  /** When the message at a position is, in milliseconds since the Unix epoch; 0: never. */
+  of(message: Message, position: number): number {
+    const ttlMs = this.#limits.at(position);
+    if (ttlMs === -1) return message.expiresAt;
+    const byQueue = message.arrivedAt + ttlMs;
     return message.expiresAt === 0 ? byQueue : Math.min(byQueue, message.expiresAt);
   }
 

@@ -47,6 +47,10 @@ export class Retry {
     return this.#waiting.values();
   }
 
+  get length(): number {
+    return this.#waiting.size;
+  }
+
   /** Gives out everything that waits. */
   drain(): readonly Entry[] {
     const entries = [...this.#waiting.values()];

@@ -7,10 +7,11 @@ import { session } from '../../../../core/embedded/queues/session.ts';
 import { stream } from '../../../../core/embedded/queues/stream.ts';
 import { Turn } from '../../../../core/embedded/turn.ts';
 import { type Queue, type QueueType, Taken } from '../../../../core/embedded/types.ts';
-import { Credit, Outcome } from '../../../../core/engine.ts';
+import { Credit, Outcome, type Table } from '../../../../core/engine.ts';
 import { DEFAULT_LIMITS } from '../../../../core/limits.ts';
 import type { HeaderValue } from '../../../../core/message.ts';
 import { CoreCounters } from '../../../../core/meter.ts';
+import { MemoryStore } from '../../../../core/store/memory.ts';
 import { LateLog } from '../../../support/late-store.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
 import { type MessageParts, message } from '../../../support/messages.ts';
@@ -34,18 +35,23 @@ beforeEach(() => {
   unwanted = false;
 });
 
-function create(type: QueueType = classic, declared: Settings = {}): Queue {
+function create(
+  type: QueueType = classic,
+  declared: Settings = {},
+  effective: Settings = declared,
+  table: Table | null = null,
+): Queue {
   const spec = queueSpec('q', { durable: true, arguments: args(declared) });
   return type.create(spec, {
     vhost: '/',
-    effective: spec.arguments,
+    effective: args(effective),
     clock,
     limits: { ...DEFAULT_LIMITS, queueWindowBytes: windowBytes },
     counters: new CoreCounters(),
     memory: new MemoryGauge(1e9, () => {}),
     log,
     turn: new Turn(),
-    table: () => null,
+    table: () => table,
     deadLetter: ({ body }, queue, reason) => {
       const { exchange } = queue.deadLetters ?? { exchange: 'nowhere' };
       buried.push(`${body.toString()} ${reason} to ${exchange}`);
@@ -118,32 +124,55 @@ describe('a queue whose settings change', () => {
     expect(queue.ready).toBe(2000);
   });
 
-  it('gives what waits its new time limit, and what is with a consumer', () => {
+  it('has a new time limit for what comes, and not for what it has already', () => {
     const queue = create();
     const inbox = consume(queue, 1);
     publish(queue, 'lent');
     publish(queue, 'waits');
-    publish(queue, 'own', { expiresAt: clock.now() + 5000 });
-    clock.advance(600);
-    queue.apply(args({ 'x-message-ttl': 1000 }));
-    expect(queue.ready).toBe(2);
-    clock.advance(400);
-    expect(queue.ready).toBe(0);
-    queue.apply(args({}));
-    publish(queue, 'fresh');
-    clock.advance(60_000);
-    queue.apply(args({ 'x-message-ttl': 1000 }));
-    expect(queue.ready).toBe(0);
-    inbox.deliveries[0]?.settle(Outcome.REQUEUE);
-    expect([queue.ready, queue.unacknowledged]).toEqual([0, 0]);
-  });
-
-  it('gives up at once what is too old by its new time limit', () => {
-    const queue = create();
-    publish(queue, 'old');
     clock.advance(5000);
     queue.apply(args({ 'x-message-ttl': 1000, 'x-dead-letter-exchange': 'dlx' }));
-    expect(buried).toEqual(['old expired to dlx']);
+    publish(queue, 'new');
+    clock.advance(60_000);
+    expect([queue.ready, buried]).toEqual([2, []]);
+    inbox.deliveries.pop()?.settle(Outcome.ACCEPT);
+    inbox.deliveries.pop()?.settle(Outcome.ACCEPT);
+    expect([inbox.bodies, buried]).toEqual([[], ['new expired to dlx']]);
+    publish(queue, 'short');
+    publish(queue, 'shorter');
+    inbox.deliveries.pop()?.settle(Outcome.REQUEUE);
+    queue.apply(args({}));
+    publish(queue, 'for ever');
+    inbox.deliveries.pop()?.settle(Outcome.REQUEUE);
+    queue.leave(owner);
+    queue.release(owner);
+    clock.advance(1000);
+    expect(bodies(queue)).toEqual(['for ever']);
+  });
+
+  it('knows after a restart which time limit what it has came under', () => {
+    const kept = new MemoryStore().table('');
+    log = new LateLog();
+    const start = (ttl: Settings): Queue => create(classic, {}, ttl, kept);
+    let queue = start({});
+    publish(queue, 'none');
+    queue.apply(args({ 'x-message-ttl': 9000 }));
+    publish(queue, 'long');
+    queue.apply(args({ 'x-message-ttl': 1000 }));
+    publish(queue, 'short');
+    queue.close(false);
+    queue = start({ 'x-message-ttl': 500 });
+    publish(queue, 'shortest');
+    clock.advance(999);
+    expect(queue.ready).toBe(4);
+    queue.get(false, owner);
+    expect([queue.ready, bodies(queue)]).toEqual([3, ['long', 'short']]);
+    clock.advance(8000);
+    expect([queue.ready, bodies(queue)]).toEqual([3, ['long']]);
+    clock.advance(1);
+    expect(queue.ready).toBe(0);
+    expect([...kept.entries()]).toHaveLength(1);
+    queue.apply(args({ 'x-message-ttl': 700 }));
+    expect([...kept.entries()]).toEqual([]);
   });
 
   it('begins its new lease, and none while somebody consumes', () => {
