@@ -72,6 +72,8 @@ export interface Engine {
 export interface Capabilities {
   readonly exchangeTypes: readonly string[];
   readonly queueTypes: readonly string[];
+  /** Of names of vhosts, exchanges and queues, in UTF-8. */
+  readonly nameBytesMax: number;
   readonly transactions: boolean;
   readonly durable: boolean;
 }
@@ -113,9 +115,20 @@ export interface Admin {
    * and `not-allowed` where the configuration has one of that name. The same again does nothing.
    */
   setPolicy(vhost: string, kind: PolicyKind, policy: PolicyRequest): void;
+  /**
+   * Throws what making it would throw, in a vhost that may still have to be made; what is there
+   * already may be made again as it is.
+   */
+  check(vhost: string, proposal: Proposal): void;
   /** Throws `not-found` for no such policy, and `not-allowed` for one of the configuration. */
   clearPolicy(vhost: string, kind: PolicyKind, name: string): void;
 }
+
+/** Something that is to be made. */
+export type Proposal =
+  | { readonly exchange: ExchangeSpec }
+  | { readonly queue: QueueSpec }
+  | { readonly policy: PolicyRequest; readonly kind: PolicyKind };
 
 /** What a vhost says of itself. */
 export interface VhostMetadata {
@@ -134,6 +147,8 @@ export interface VhostLimits {
 export interface VhostView extends VhostMetadata {
   readonly name: string;
   readonly limits: VhostLimits;
+  /** The limits stand in the configuration file: they cannot be changed. */
+  readonly limitsConfigured: boolean;
   /** It stands in the configuration file: it cannot be deleted. */
   readonly configured: boolean;
 }
@@ -195,10 +210,8 @@ export interface Totals {
 
 export interface ExchangeView extends ExchangeSpec, Governed {}
 
-export interface QueueView extends Governed {
-  readonly name: string;
+export interface QueueView extends QueueSpec, Governed {
   readonly type: string;
-  readonly durable: boolean;
   readonly ready: number;
   readonly unacknowledged: number;
   readonly consumers: number;

@@ -21,7 +21,13 @@ export const HEADER_TYPES = 'x-header-types';
 /** Carries the whole routing key where an address cannot (mapping, section 2). */
 export const ROUTING_KEY_HEADER = 'x-routing-key';
 
-type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [name: string]: Json };
 /** A type letter, or for a table or array the types of what is in it. */
 type Descriptor = string | readonly Descriptor[] | { readonly [name: string]: Descriptor };
 
@@ -164,7 +170,8 @@ function numeralOf(value: HeaderValue): string | null {
   return typeof bare === 'bigint' ? String(bare) : null;
 }
 
-function toJson(value: HeaderValue): Json {
+/** A value as JSON has it, its AMQP type forgotten. */
+export function toJson(value: HeaderValue): Json {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
   if (typeof value === 'number')
     return Number.isFinite(value) && !Object.is(value, -0) ? value : (numeralOf(value) ?? '');

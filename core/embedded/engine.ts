@@ -95,6 +95,7 @@ export class EmbeddedEngine implements Engine {
     route: (vhost, address) => this.#routeOf(vhost, address),
     policies: (vhost, kind) => this.#require(vhost).policies.list(kind),
     setPolicy: (vhost, kind, policy) => this.#require(vhost).setPolicy(kind, policy),
+    check: (vhost, proposal) => this.#vhosts.check(vhost, proposal),
     clearPolicy: (vhost, kind, name) => this.#require(vhost).clearPolicy(kind, name),
   };
   readonly #options: EmbeddedOptions;
@@ -145,6 +146,7 @@ export class EmbeddedEngine implements Engine {
     this.capabilities = {
       exchangeTypes: this.#exchangeTypes.names(),
       queueTypes: this.#queueTypes.names(),
+      nameBytesMax: limits.nameBytesMax,
       transactions: true,
       durable: store.durable,
     };

@@ -45,8 +45,7 @@ export function routeView(
 
 export function queueView(queue: Queue, governed: Governed): QueueView {
   const { spec, type, ready, unacknowledged, consumers, bytes, groups } = queue;
-  const { name, durable } = spec;
-  const view = { name, type, durable, ready, unacknowledged, consumers, bytes, ...governed };
+  const view = { ...spec, type, ready, unacknowledged, consumers, bytes, ...governed };
   return groups === undefined ? view : { ...view, groups };
 }
 

@@ -92,6 +92,17 @@ export class Policies {
    * or is one too many, and `not-allowed` for one of the configuration.
    */
   set(kind: PolicyKind, request: PolicyRequest): boolean {
+    const spec = this.check(kind, request, false);
+    if (spec === null) return false;
+    const { name } = spec;
+    this.#policies[kind].set(name, compiled(spec, false));
+    this.#context.definitions.put(RECORDS[kind], this.#key(name), recordOf(spec));
+    this.#rank(kind);
+    return true;
+  }
+
+  /** Throws as `set` does; null: it is there already. `fresh`: where no policy is yet. */
+  check(kind: PolicyKind, request: PolicyRequest, fresh: boolean): PolicySpec | null {
     const problems = policyProblems(kind, request);
     if (problems.length > 0) {
       const reason = `Validation failed\n\n${problems.join('\n')}\n`;
@@ -99,15 +110,11 @@ export class Policies {
     }
     const { name, pattern, applyTo, priority, definition } = request as PolicySpec;
     const spec: PolicySpec = { name, pattern, applyTo, priority, definition };
-    const policies = this.#policies[kind];
-    const current = policies.get(name);
-    if (current !== undefined && recordOf(current) === recordOf(spec)) return false;
+    const current = fresh ? undefined : this.#policies[kind].get(name);
+    if (current !== undefined && recordOf(current) === recordOf(spec)) return null;
     this.#requireOwn(kind, current);
-    if (current === undefined) this.#requireRoom(kind, name);
-    policies.set(name, compiled(spec, false));
-    this.#context.definitions.put(RECORDS[kind], this.#key(name), recordOf(spec));
-    this.#rank(kind);
-    return true;
+    if (current === undefined && !fresh) this.#requireRoom(kind, name);
+    return spec;
   }
 
   /** Throws `not-found` in RabbitMQ's words, and `not-allowed` for one of the configuration. */

@@ -8,6 +8,7 @@ import type {
   Consumer,
   ConsumeSpec,
   ExchangeSpec,
+  Proposal,
   Pulled,
   QueueSpec,
   QueueStatus,
@@ -33,6 +34,7 @@ import { HotMessages } from './hot-messages.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
 import { type ConfiguredPolicy, Policies } from './policy.ts';
+import { queueOptions } from './queues/arguments.ts';
 import { Retained } from './retained.ts';
 import { Routing } from './routing.ts';
 import { Topology } from './topology.ts';
@@ -104,6 +106,35 @@ export class VirtualHost {
     });
     this.routing = new Routing({ ...context, vhost: name }, this.topology);
     this.topology.recover();
+  }
+
+  /** Throws what making it would throw; `fresh`: where nothing is yet. */
+  check(proposal: Proposal, fresh: boolean): void {
+    if ('policy' in proposal) this.policies.check(proposal.kind, proposal.policy, fresh);
+    else if ('exchange' in proposal) this.#checkExchange(proposal.exchange, fresh);
+    else {
+      const { queue: spec } = proposal;
+      const current = fresh ? undefined : this.topology.queues.get(spec.name);
+      if (current !== undefined) {
+        requireSameQueue(current.spec, spec, this.#typeOf(spec).accepts, this.name);
+        return;
+      }
+      this.#checkName('queue', spec.name, false);
+      this.#checkArguments(spec);
+      queueOptions(spec, this.name);
+    }
+  }
+
+  #checkExchange(spec: ExchangeSpec, fresh: boolean): void {
+    const current = fresh ? undefined : this.topology.findExchange(spec.name);
+    if (current !== undefined) {
+      requireSameExchange(current.spec, spec, this.name);
+      return;
+    }
+    this.#checkName('exchange', spec.name, false);
+    requireAlternate(spec, this.name);
+    if (this.#context.exchangeTypes.find(spec.type) !== undefined) return;
+    throw new BrokerError('precondition-failed', `unknown exchange type '${spec.type}'`);
   }
 
   setPolicy(kind: PolicyKind, request: PolicyRequest): void {

@@ -5,7 +5,7 @@
  *
  *     NAME → { version, description, tags, defaultQueueType, limits, deleting }
  */
-import type { VhostLimits, VhostMetadata, VhostView } from '../engine.ts';
+import type { Proposal, VhostLimits, VhostMetadata, VhostView } from '../engine.ts';
 import { BrokerError } from '../errors.ts';
 import type { Definitions } from '../store.ts';
 import type { VirtualHost } from './vhost.ts';
@@ -96,7 +96,9 @@ export class Vhosts {
     if (record === undefined) return undefined;
     const { description, tags, defaultQueueType } = record;
     const configured = this.#context.names.includes(name);
-    return { name, description, tags, defaultQueueType, limits: this.#limits(name), configured };
+    const limitsConfigured = this.#context.limits[name] !== undefined;
+    const limits = this.#limits(name);
+    return { name, description, tags, defaultQueueType, limits, limitsConfigured, configured };
   }
 
   connectionsMax(name: string): number | undefined {
@@ -117,6 +119,13 @@ export class Vhosts {
     if (known !== undefined) return false;
     this.#make(name);
     return true;
+  }
+
+  /** A vhost that is not there yet will take what any takes. */
+  check(name: string, proposal: Proposal): void {
+    const host = this.#hosts.get(name);
+    if (host !== undefined) host.check(proposal, false);
+    else for (const any of [...this.#hosts.values()].slice(0, 1)) any.check(proposal, true);
   }
 
   setLimits(name: string, limits: VhostLimits): void {

@@ -61,6 +61,8 @@ export interface WorldOptions {
   readonly store?: Store;
   readonly limits?: Partial<Limits>;
   readonly vhostLimits?: Readonly<Record<string, VhostLimits>>;
+  /** Instead of the test users. */
+  readonly users?: readonly UserSpec[];
   readonly clock?: ManualClock;
   /** Other servers; without, there are none. */
   readonly dial?: Dial;
@@ -83,7 +85,7 @@ export function createWorld(options: WorldOptions = {}): World {
     vhostDeleted: (name) => authenticator.forgetVhost(name),
   });
   const authenticator = new RegisteredUsers(
-    new UserDirectory(USERS, ['guest']),
+    new UserDirectory(options.users ?? USERS, ['guest']),
     random,
     () => engine.table('accounts'),
     (user) => engine.admin.rightsChanged(user),
