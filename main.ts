@@ -144,12 +144,14 @@ export class Gateway {
 
 function openStore(config: Config, parts: Pick<Context, 'clock' | 'log' | 'formats'>): Store {
   if (config.store === 'memory') return new MemoryStore();
-  const { storeSegmentBytes, storeCheckpointBytes, diskFreeBytesMin } = config.limits;
+  const { storeSegmentBytes, storeCheckpointBytes, storeIndexBytesMax, diskFreeBytesMin } =
+    config.limits;
   return new LmdbStore({
     ...parts,
     directory: config.dataDir,
     segmentBytes: storeSegmentBytes,
     checkpointBytes: storeCheckpointBytes,
+    indexBytesMax: storeIndexBytesMax,
     freeBytesMin: diskFreeBytesMin,
   });
 }

@@ -37,6 +37,11 @@ export const DEFAULT_LIMITS = {
   storeSegmentBytes: 64 * 1024 * 1024,
   /** A checkpoint is made after so much journal: what a restart reads at most, in bytes. */
   storeCheckpointBytes: 64 * 1024 * 1024,
+  /**
+   * Where messages are in the journal, as far as that is in memory, in bytes: past it what nobody
+   * asked for lately is read from the last checkpoint again.
+   */
+  storeIndexBytesMax: 32 * 1024 * 1024,
   /** Free space on the data directory's disk: below it publishers are held, in bytes. 0: any. */
   diskFreeBytesMin: 50_000_000,
   /** Deliveries that one queue hands out before others get their turn. */

@@ -68,8 +68,11 @@ export interface QueueLog {
   flush(done: () => void): void;
   /** The next messages above `after` in order: at most `most`, and about `bytes` bytes. */
   read(after: number, most: number, bytes: number): ReadBack;
-  /** What is above `after`, in order, with about the bytes that each takes there. */
-  sizes(after: number): Iterable<readonly [position: number, bytes: number]>;
+  /**
+   * What is above `after`, in order, with about the bytes that each takes there. Neighbours may come
+   * as one, at the position of the last, where they are no more than `most` bytes; the first does not.
+   */
+  sizes(after: number, most: number): Iterable<readonly [position: number, bytes: number]>;
   /** Removes every message above `after`; returns how many. */
   truncate(after: number): number;
   /** The queue is deleted. */

@@ -6,7 +6,7 @@ import { open, type RootDatabase } from 'lmdb';
 import { breakSeal, brokenSeal, seal } from './checkpoint-seal.ts';
 import { StoreDamage } from './replay.ts';
 
-type Key = readonly (string | number)[];
+export type Key = readonly (string | number)[];
 
 /** Null removes. Bytes as a key are a table's (`table-key.ts`). */
 export type Change = readonly [key: Key | Buffer, value: Buffer | null];
@@ -22,7 +22,10 @@ export interface Place {
 
 const META: Key = ['meta'];
 
-/** Since 3 tables' entries have keys of their own. */
+/**
+ * Since 3 tables' entries have keys of their own, and queue indexes are pages and summaries. Older
+ * ones are read.
+ */
 const CHECKPOINT_VERSION = 3;
 
 interface Meta extends Place {
@@ -56,6 +59,13 @@ export class CheckpointFile {
   get place(): Place | null {
     const meta = this.#meta();
     return meta === null ? null : { segment: meta.segment, offset: meta.offset };
+  }
+
+  /** Keys that begin with `prefix`, in order. */
+  *keysOf(prefix: string): Iterable<Key> {
+    for (const key of this.#database.getKeys({ start: [prefix], end: [prefix, END] })) {
+      if (!Buffer.isBuffer(key)) yield key;
+    }
   }
 
   /** Entries whose key begins with `prefix`. */

@@ -3,7 +3,7 @@
  * that a few that nobody consumes would keep all the others. Those few are written again at the
  * journal's head, and their old segment goes with the next checkpoint.
  */
-import type { Location } from './queue-index.ts';
+import type { Location } from './index-block.ts';
 import type { JournalQueueLog } from './queue-log.ts';
 import type { StoreState } from './state.ts';
 

@@ -34,6 +34,17 @@ export class DeliveryCounts {
     if (this.#times.size > 0 && this.#times.delete(position)) this.#dirty.add(partOf(position));
   }
 
+  /** Of positions from `first` up to `end`. */
+  deleteRange(first: number, end: number): void {
+    if (end - first < this.#times.size) {
+      for (let position = first; position < end; position++) this.delete(position);
+      return;
+    }
+    for (const position of this.#times.keys()) {
+      if (position >= first && position < end) this.delete(position);
+    }
+  }
+
   /** Writes what was noted since the last batch, of the log `id`. */
   writeChanges(writer: RecordWriter, id: number): void {
     const positions = new Set(this.#open.filter((position) => this.#times.has(position)));

@@ -22,9 +22,9 @@ import type { Table } from '../table.ts';
 import { type Changes, CheckpointFile } from './checkpoint.ts';
 import { Compaction } from './compaction.ts';
 import { DirectoryLock } from './directory-lock.ts';
+import type { Location } from './index-block.ts';
 import { Journal } from './journal.ts';
 import { StoredMessages } from './message-table.ts';
-import type { Location } from './queue-index.ts';
 import { RECORD_HEAD_BYTES, RecordReader, readMessage, seedOf } from './records.ts';
 import { replay, StoreDamage, versionOf, wholeRecord } from './replay.ts';
 import { type Disk, FileDisk, SEGMENT_HEAD_BYTES, type Segment } from './segment.ts';
@@ -39,6 +39,11 @@ export interface LmdbStoreOptions {
   readonly segmentBytes: number;
   /** A checkpoint is made after so many bytes of journal. */
   readonly checkpointBytes: number;
+  /**
+   * Blocks of queue indexes in memory, in bytes: past it those that the last checkpoint has are
+   * read from it when they are wanted. 0 or missing: each time.
+   */
+  readonly indexBytesMax?: number;
   /** Publishers are held while less is free on the disk. 0 or missing: nobody looks. */
   readonly freeBytesMin?: number;
   /** Where segments are; tests put faults there. */
@@ -87,6 +92,7 @@ export class LmdbStore implements Store {
   /** Changes of a checkpoint that failed: the next one must have them too. */
   #unwritten: Changes = [];
   #closing = false;
+  #recovering = true;
   #idle: ((safe: boolean) => void) | null = null;
 
   /**
@@ -105,7 +111,13 @@ export class LmdbStore implements Store {
         troubled: (error) => this.#troubled(error),
         settled: () => this.#settled(),
       });
-      this.#state = new StoreState(this.#journal, (locations) => this.#read(locations));
+      this.#state = new StoreState({
+        journal: this.#journal,
+        checkpoint: this.#checkpoint,
+        indexBytesMax: options.indexBytesMax ?? 0,
+        readMessages: (locations) => this.#read(locations),
+        damaged: (reason) => this.#indexDamaged(reason),
+      });
       this.#compaction = new Compaction(this.#state, options.segmentBytes);
       this.#recover();
       this.#watchFree();
@@ -183,7 +195,7 @@ export class LmdbStore implements Store {
     if (!segments.includes(place.segment) && (segments.length > 0 || place.offset > 0)) {
       throw new StoreDamage(`journal segment ${place.segment} is missing in ${directory}`);
     }
-    this.#state.load(this.#checkpoint);
+    this.#state.load();
     const end = replay(this.#disk, place, (record) => this.#state.apply(record));
     if (end.torn > 0) {
       const { segment, offset, torn } = end;
@@ -193,6 +205,12 @@ export class LmdbStore implements Store {
       );
     }
     this.#journal.open(end.segment, end.offset);
+    this.#recovering = false;
+  }
+
+  #indexDamaged(reason: string): void {
+    if (this.#recovering) throw new StoreDamage(reason);
+    this.#options.log.error({ reason }, 'stored messages are passed over, left where they are');
   }
 
   /** Neighbours, as most are, are read as one. */
@@ -296,7 +314,7 @@ export class LmdbStore implements Store {
     const { checkpointBytes, log } = this.#options;
     if (this.#journal.idle) this.#idle?.(true);
     if (this.#checkpointing !== null || this.#closing) return;
-    const due = this.#journal.written - this.#checkpointedAt >= checkpointBytes;
+    const due = this.#journal.written - this.#checkpointedAt >= checkpointBytes || this.#state.full;
     if (!this.#compaction.step(this.#journal.end.segment) && !due) return;
     this.#checkpointing = this.#writeCheckpoint()
       .catch((error: unknown) =>
@@ -319,7 +337,7 @@ export class LmdbStore implements Store {
     this.#unwritten = [...this.#unwritten, ...this.#state.takeChanges(place.segment)];
     await this.#checkpoint.write(this.#unwritten, place);
     this.#unwritten = [];
-    this.#state.space.written();
+    this.#state.written();
     for (const id of unwanted) {
       this.#open.get(id)?.file.close();
       this.#open.delete(id);

@@ -1,8 +1,9 @@
 import type { Message } from '../message.ts';
 import type { Logged, QueueLog, ReadBack } from '../store.ts';
 import { DeliveryCounts } from './delivery-counts.ts';
+import type { Location, Use } from './index-block.ts';
 import type { Journal, Put, Target } from './journal.ts';
-import type { Location, QueueIndex } from './queue-index.ts';
+import type { QueueIndex } from './queue-index.ts';
 import { RecordType, type RecordWriter } from './records.ts';
 
 /** What a queue's log is made of, and what it needs of its store. */
@@ -17,6 +18,8 @@ export interface QueueLogParts {
   readMessages(locations: readonly Location[]): (Message | null)[];
   /** A message was placed in, or removed from, a segment. */
   counted(location: Location, change: 1 | -1): void;
+  /** Many were removed from a segment. */
+  readonly uncounted: Use;
   /** The log is gone. `counted`: parts of its counts that the last checkpoint has. */
   gone(counted: Iterable<number>): void;
 }
@@ -36,6 +39,7 @@ export class JournalQueueLog implements QueueLog, Target {
   /** Written again in the open batch, to leave their segment. */
   readonly #moving = new Map<number, Put>();
   #removed: number[] = [];
+  readonly #truncated: Range[] = [];
   /** Null: nothing was handed out twice. */
   #counts: DeliveryCounts | null = null;
   #lentChanged = false;
@@ -95,6 +99,12 @@ export class JournalQueueLog implements QueueLog, Target {
 
   forgetCount(position: number): void {
     this.#counts?.delete(position);
+  }
+
+  /** Removed from `first` up to `end`, as the journal says. */
+  applyRemoved(first: number, end: number): void {
+    this.#counts?.deleteRange(first, end);
+    this.index.deleteRange(first, end, this.#parts.uncounted);
   }
 
   lent(position: number, times: number): void {
@@ -170,20 +180,27 @@ export class JournalQueueLog implements QueueLog, Target {
     return { places, whole };
   }
 
-  *sizes(after: number): Iterable<readonly [number, number]> {
-    const found: [number, number][] = [];
-    this.index.walk(after, (position, { length }) => found.push([position, length]) > 0);
-    yield* found;
+  *sizes(after: number, most: number): Iterable<readonly [number, number]> {
+    for (const [position, bytes] of this.index.sizes(after, most)) {
+      yield [Math.min(position, this.last), bytes];
+    }
     for (const [position, { message }] of this.#open) {
       if (position > after) yield [position, message.size];
     }
   }
 
   truncate(after: number): number {
-    const positions: number[] = [...this.#open.keys()].filter((position) => position > after);
-    this.index.walk(after, (position) => positions.push(position) > 0);
-    for (const position of positions) this.remove(position);
-    return positions.length;
+    const before = this.count;
+    for (const kept of [this.#open, this.#unsafe, this.#moving]) {
+      for (const position of [...kept.keys()]) if (position > after) this.remove(position);
+    }
+    const { index, last } = this;
+    this.#counts?.deleteRange(after + 1, last + 1);
+    if (index.deleteRange(after + 1, last + 1, this.#parts.uncounted) > 0) {
+      this.#truncated.push([after + 1, last - after]);
+      this.#parts.journal.changed(this);
+    }
+    return before - this.count;
   }
 
   drop(): void {
@@ -203,10 +220,7 @@ export class JournalQueueLog implements QueueLog, Target {
       for (const put of kept.values()) put.targets.delete(this);
       kept.clear();
     }
-    this.index.walk(-1, (_position, location) => {
-      this.#parts.counted(location, -1);
-      return true;
-    });
+    this.index.deleteRange(0, Number.POSITIVE_INFINITY, this.#parts.uncounted);
     this.#parts.journal.forget(this);
     this.#parts.gone(this.#counts?.clear() ?? []);
   }
@@ -250,9 +264,10 @@ export class JournalQueueLog implements QueueLog, Target {
       this.#lentChanged = false;
     }
     this.#counts?.writeChanges(writer, this.id);
-    if (this.#removed.length === 0) return;
-    const ranges = rangesOf(this.#removed);
+    const ranges = [...rangesOf(this.#removed), ...this.#truncated];
     this.#removed = [];
+    this.#truncated.length = 0;
+    if (ranges.length === 0) return;
     writer.begin(RecordType.REMOVED);
     writer.u32(this.id);
     writer.u32(ranges.length);
@@ -269,10 +284,12 @@ interface Place {
   readonly location: Location;
 }
 
+type Range = [first: number, number: number];
+
 /** Runs of neighbouring positions: acknowledgements come nearly in order. */
-function rangesOf(positions: number[]): [first: number, number: number][] {
-  const ranges: [number, number][] = [];
-  let current: [number, number] | undefined;
+function rangesOf(positions: number[]): Range[] {
+  const ranges: Range[] = [];
+  let current: Range | undefined;
   for (const position of positions.sort((a, b) => a - b)) {
     if (current !== undefined && position === current[0] + current[1]) current[1]++;
     else {

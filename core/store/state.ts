@@ -3,56 +3,87 @@
  * checkpoint, brought up to date by the journal's records, changed by the running engine.
  */
 import type { Message } from '../message.ts';
-import type { Changes, CheckpointFile } from './checkpoint.ts';
+import { BlockCache } from './block-cache.ts';
+import type { Change, Changes, CheckpointFile, Key } from './checkpoint.ts';
 import type { Placed } from './compaction.ts';
 import { readTimes } from './delivery-counts.ts';
+import { BLOCK_POSITIONS, type Location, type Use } from './index-block.ts';
 import type { Journal } from './journal.ts';
-import { type Location, QueueIndex } from './queue-index.ts';
+import { QueueIndex } from './queue-index.ts';
 import { JournalQueueLog } from './queue-log.ts';
 import { type RecordReader, RecordType } from './records.ts';
-import type { Replayed } from './replay.ts';
+import { type Replayed, StoreDamage } from './replay.ts';
 import { Space } from './space.ts';
+
+/** Keys of a checkpoint, each with a log's id and the first position of a block. */
+const PAGE = 'page';
+const SUMMARY = 'summary';
+/** Of version 2: a block's cells as they are in memory. */
+const CELLS = 'block';
+
+export interface StoreStateParts {
+  readonly journal: Journal;
+  readonly checkpoint: CheckpointFile;
+  /** Blocks of queue indexes in memory, in bytes. */
+  readonly indexBytesMax: number;
+  /** Null where the journal is damaged there. */
+  readMessages(locations: readonly Location[]): (Message | null)[];
+  /** A part of an index is damaged, says the sentence. Where this returns it is passed over. */
+  damaged(reason: string): void;
+}
 
 export class StoreState {
   readonly space: Space;
-  readonly #journal: Journal;
-  /** Null where the journal is damaged there. */
-  readonly readMessages: (locations: readonly Location[]) => (Message | null)[];
+  readonly #parts: StoreStateParts;
+  readonly #cache: BlockCache;
   readonly #logs = new Map<string, JournalQueueLog>();
   readonly #logsById = new Map<number, JournalQueueLog>();
-  /** Blocks that the last checkpoint has, by log: to be removed with it. */
-  readonly #blocks = new Map<number, Set<number>>();
-  readonly #dropped = new Set<number>();
+  /** Logs that are gone, whose blocks the last checkpoint may have. */
+  readonly #dropped = new Map<number, QueueIndex>();
   /** Parts of their counts that the last checkpoint has, by log and part. */
   readonly #droppedCounts: (readonly [id: number, part: number])[] = [];
+  /** What the last checkpoint has as version 2 had it: to be removed with the next. */
+  readonly #outdated: Key[] = [];
   /** What is still wanted of each segment. */
-  readonly #uses = new Map<number, Use>();
+  readonly #uses = new Map<number, Wanted>();
   /** Segments that had something wanted, and have nothing now. */
   readonly #emptied = new Set<number>();
   /** Bytes that became unwanted; whoever looks sets it back. */
   freedBytes = 0;
   #lastId = 0;
 
-  constructor(
-    journal: Journal,
-    readMessages: (locations: readonly Location[]) => (Message | null)[],
-  ) {
-    this.#journal = journal;
-    this.readMessages = readMessages;
+  constructor(parts: StoreStateParts) {
+    const { journal, checkpoint, indexBytesMax } = parts;
+    this.#parts = parts;
     this.space = new Space((item) => journal.write(item));
+    this.#cache = new BlockCache({
+      bytesMax: indexBytesMax,
+      page: (queue, base) => checkpoint.get([PAGE, queue, base]),
+      damaged: (queue, base) => parts.damaged(this.#damageOf(queue, base)),
+    });
+  }
+
+  /** So much of the indexes has changed that they want a checkpoint. */
+  get full(): boolean {
+    return this.#cache.full;
+  }
+
+  /** Null where the journal is damaged there. */
+  readMessages(locations: readonly Location[]): (Message | null)[] {
+    return this.#parts.readMessages(locations);
   }
 
   queue(name: string): JournalQueueLog {
     const known = this.#logs.get(name);
     if (known !== undefined) return known;
     const id = this.#lastId + 1;
-    this.#journal.write((writer) => {
+    this.#parts.journal.write((writer) => {
       writer.begin(RecordType.QUEUE);
       writer.u32(id);
       writer.text(name);
       writer.end();
     });
-    return this.#add(id, name, new QueueIndex(), 0, 0, true);
+    return this.#add(id, name, 0, 0, true);
   }
 
   /** Whether a message in this segment is still wanted. */
@@ -61,7 +92,7 @@ export class StoreState {
   }
 
   /** Segments with what is still wanted of them. */
-  uses(): Iterable<readonly [segment: number, use: Readonly<Use>]> {
+  uses(): Iterable<readonly [segment: number, use: Readonly<Wanted>]> {
     return this.#uses;
   }
 
@@ -74,28 +105,38 @@ export class StoreState {
   /** Messages in `segments`, at most so many. */
   placedIn(segments: ReadonlySet<number>, most: number): Placed[] {
     const found: Placed[] = [];
+    let all = 0;
+    for (const segment of segments) all += this.#uses.get(segment)?.messages ?? 0;
+    const enough = Math.min(all, most);
     for (const log of this.#logsById.values()) {
-      log.index.walk(-1, (position, location) => {
-        if (segments.has(location.segment)) found.push({ log, position, location });
-        return found.length < most;
+      if (found.length >= enough) break;
+      log.index.walkSegments(segments, (position, location) => {
+        found.push({ log, position, location });
+        return found.length < enough;
       });
-      if (found.length >= most) break;
     }
     return found;
   }
 
-  load(checkpoint: CheckpointFile): void {
+  /** What the checkpoint has, but for what is read when it is wanted. Throws StoreDamage. */
+  load(): void {
+    const { checkpoint } = this.#parts;
     this.space.load(checkpoint);
     for (const [[, id], value] of checkpoint.entries('queue')) {
       const { name, lentTo, last } = JSON.parse(value.toString()) as LogRecord;
-      this.#add(Number(id), name, new QueueIndex(), lentTo, last, false);
+      this.#add(Number(id), name, lentTo, last, false);
     }
-    for (const [[, id, base], bytes] of checkpoint.entries('block')) {
-      const log = this.#logsById.get(Number(id));
-      log?.index.load(Number(base), bytes, (segment, length) => {
-        this.#count({ segment, offset: 0, length }, 1);
-      });
-      this.#blocksOf(Number(id)).add(Number(base));
+    const pages = checkpoint.keysOf(PAGE)[Symbol.iterator]();
+    for (const [[, id, base], summary] of checkpoint.entries(SUMMARY)) {
+      const page: Key = pages.next().value ?? [];
+      if (page[1] !== id || page[2] !== base) {
+        throw new StoreDamage(this.#damageOf(Number(id), Number(base)));
+      }
+      this.#logsById.get(Number(id))?.index.restore(Number(base), summary, this.#used);
+    }
+    for (const [[, id, base], bytes] of checkpoint.entries(CELLS)) {
+      this.#outdated.push([CELLS, Number(id), Number(base)]);
+      this.#logsById.get(Number(id))?.index.restoreCells(Number(base), bytes, this.#used);
     }
     for (const [[, id, part], bytes] of checkpoint.entries('count')) {
       this.#logsById.get(Number(id))?.counts.load(Number(part), bytes);
@@ -121,7 +162,7 @@ export class StoreState {
       case RecordType.QUEUE: {
         // A checkpoint may be ahead of the journal: then it has the log already.
         const id = reader.u32();
-        if (!this.#logsById.has(id)) this.#add(id, reader.text(), new QueueIndex(), 0, 0, true);
+        if (!this.#logsById.has(id)) this.#add(id, reader.text(), 0, 0, true);
         return;
       }
       case RecordType.DROPPED:
@@ -135,30 +176,30 @@ export class StoreState {
   /** What changed since the last call, for a checkpoint; segments before `current` go with it. */
   takeChanges(current: number): Changes {
     for (const segment of this.#emptied) if (segment < current) this.#emptied.delete(segment);
-    const changes: [(string | number)[], Buffer | null][] = [];
-    for (const id of this.#dropped) {
+    const changes: Change[] = [];
+    for (const key of this.#outdated.splice(0)) changes.push([key, null]);
+    for (const [id, index] of this.#dropped) {
       changes.push([['queue', id], null]);
-      for (const base of this.#blocks.get(id) ?? []) changes.push([['block', id, base], null]);
-      this.#blocks.delete(id);
+      takeBlocks(id, index, changes);
     }
     this.#dropped.clear();
     for (const [id, part] of this.#droppedCounts.splice(0))
       changes.push([['count', id, part], null]);
     for (const log of this.#logsById.values()) {
       const { id, name, index, lentTo, last } = log;
-      const dirty = index.takeDirty();
       for (const [part, bytes] of log.takeCounts()) changes.push([['count', id, part], bytes]);
       const record: LogRecord = { name, lentTo, last };
       if (log.takeChanged()) changes.push([['queue', id], Buffer.from(JSON.stringify(record))]);
-      if (dirty.length === 0) continue;
-      const blocks = this.#blocksOf(id);
-      for (const [base, block] of dirty) {
-        if (block === null) blocks.delete(base);
-        else blocks.add(base);
-        changes.push([['block', id, base], block]);
-      }
+      takeBlocks(id, index, changes);
     }
-    return [...changes, ...this.space.takeChanges()];
+    for (const change of this.space.takeChanges()) changes.push(change);
+    return changes;
+  }
+
+  /** A checkpoint is safe, and with it all that was taken. */
+  written(): void {
+    this.#cache.written();
+    this.space.written();
   }
 
   #applyMessage(reader: RecordReader, { segment, offset, length }: Location): void {
@@ -182,12 +223,7 @@ export class StoreState {
     const log = this.#logsById.get(reader.u32());
     for (let left = reader.u32(); left > 0; left--) {
       const first = reader.f64();
-      const end = first + reader.u32();
-      for (let position = first; log !== undefined && position < end; position++) {
-        log.forgetCount(position);
-        const was = log.index.delete(position);
-        if (was !== null) this.#count(was, -1);
-      }
+      log?.applyRemoved(first, first + reader.u32());
     }
   }
 
@@ -199,27 +235,27 @@ export class StoreState {
     }
   }
 
-  #add(
-    id: number,
-    name: string,
-    index: QueueIndex,
-    lentTo: number,
-    last: number,
-    changed: boolean,
-  ): JournalQueueLog {
+  #add(id: number, name: string, lentTo: number, last: number, changed: boolean): JournalQueueLog {
+    const { journal, checkpoint, readMessages } = this.#parts;
+    const index = new QueueIndex({
+      id,
+      cache: this.#cache,
+      summary: (base) => checkpoint.get([SUMMARY, id, base]),
+    });
     const log = new JournalQueueLog(id, name, {
       changed,
-      journal: this.#journal,
+      journal,
       index,
       lentTo,
       last,
-      readMessages: this.readMessages,
+      readMessages,
       counted: (location, change) => this.#count(location, change),
+      uncounted: this.#unused,
       gone: (counted) => {
         for (const part of counted) this.#droppedCounts.push([id, part]);
         this.#logs.delete(name);
         this.#logsById.delete(id);
-        this.#dropped.add(id);
+        this.#dropped.set(id, index);
       },
     });
     this.#logs.set(name, log);
@@ -228,33 +264,50 @@ export class StoreState {
     return log;
   }
 
-  #blocksOf(id: number): Set<number> {
-    let blocks = this.#blocks.get(id);
-    if (blocks === undefined) {
-      blocks = new Set();
-      this.#blocks.set(id, blocks);
-    }
-    return blocks;
+  #count({ segment, length }: Location, change: 1 | -1): void {
+    if (change > 0) this.#used(segment, 1, length);
+    else this.#unused(segment, 1, length);
   }
 
-  #count({ segment, length }: Location, change: 1 | -1): void {
-    let use = this.#uses.get(segment);
+  readonly #used: Use = (segment, messages, bytes) => {
+    const use = this.#uses.get(segment);
     if (use === undefined) {
-      use = { messages: 0, bytes: 0 };
-      this.#uses.set(segment, use);
+      this.#uses.set(segment, { messages, bytes });
       this.#emptied.delete(segment);
+      return;
     }
-    use.messages += change;
-    use.bytes += change * length;
-    if (change < 0) this.freedBytes += length;
+    use.messages += messages;
+    use.bytes += bytes;
+  };
+
+  readonly #unused: Use = (segment, messages, bytes) => {
+    this.freedBytes += bytes;
+    const use = this.#uses.get(segment);
+    if (use === undefined) return;
+    use.messages -= messages;
+    use.bytes -= bytes;
     if (use.messages > 0) return;
     this.#uses.delete(segment);
     this.#emptied.add(segment);
+  };
+
+  #damageOf(id: number, base: number): string {
+    const name = this.#logsById.get(id)?.name ?? '';
+    const positions = `${base} to ${base + BLOCK_POSITIONS - 1}`;
+    return `the index of queue ${name} is damaged: its positions ${positions} are not as they were written`;
+  }
+}
+
+/** A queue's blocks that changed, with their summaries. */
+function takeBlocks(id: number, index: QueueIndex, changes: Change[]): void {
+  for (const [base, block] of index.takeDirty()) {
+    changes.push([[PAGE, id, base], block?.page ?? null]);
+    changes.push([[SUMMARY, id, base], block?.summary ?? null]);
   }
 }
 
 /** Messages, and bytes of them. One that is in several queues counts in each. */
-interface Use {
+interface Wanted {
   messages: number;
   bytes: number;
 }

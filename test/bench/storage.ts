@@ -80,6 +80,7 @@ async function start(aheadMs: number = 0): Promise<Running> {
     formats: new Registry<Format>('format', [PLAIN_FORMAT]),
     segmentBytes: limits.storeSegmentBytes,
     checkpointBytes: limits.storeCheckpointBytes,
+    indexBytesMax: limits.storeIndexBytesMax,
   });
   const authorizer = new PermissionAuthorizer();
   const shared = { clock, random, log, limits, authorizer, store };

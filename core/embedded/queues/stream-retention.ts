@@ -17,6 +17,9 @@ export const RETENTION_ARGUMENTS = [
 const SEGMENT_BYTES_DEFAULT = 500_000_000;
 export const SEGMENT_BYTES_MAX = 3_000_000_000;
 
+/** Parts of a segment that its size is told by. */
+const STEPS = 64;
+
 const UNIT_MS: Readonly<Record<string, number>> = {
   Y: 365 * 24 * 3_600_000,
   M: 30 * 24 * 3_600_000,
@@ -79,7 +82,12 @@ export class StreamRetention {
     this.#options = options;
   }
 
-  /** Notes the newest message. Returns whether it began a segment. */
+  /** Messages that may be noted as one: a segment is larger by so much at most, in bytes. */
+  get stepBytes(): number {
+    return this.#options.segmentBytes / STEPS;
+  }
+
+  /** Notes the newest message, or several that end there. Returns whether it began a segment. */
   added(position: number, bytes: number): boolean {
     this.#bytes += bytes;
     const current = this.#segments.at(-1);

@@ -95,7 +95,7 @@ class StreamQueue implements Queue, Home {
     this.#log = context.log ?? this.#memoryLog ?? new MemoryStreamLog(context.memory);
     this.#committed = this.#log.last;
     this.#first = this.#log.last + 1;
-    for (const [position, bytes] of this.#log.sizes(0)) {
+    for (const [position, bytes] of this.#log.sizes(0, this.#retention.stepBytes)) {
       this.#first = Math.min(this.#first, position);
       this.#retention.added(position, bytes);
     }
