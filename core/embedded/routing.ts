@@ -15,12 +15,12 @@ import type { Death, Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
 import type { Store } from '../store.ts';
 import type { Binding } from './binding.ts';
-import { buried, cycles } from './deadletter.ts';
+import { type Attempt, Burials } from './burials.ts';
 import type { Exchange } from './exchange.ts';
 import { Matches } from './matches.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Topology } from './topology.ts';
-import { type Queue, type Receipt, Taken } from './types.ts';
+import { type Letter, type Queue, type Receipt, Taken } from './types.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 /** What one entry in a queue counts in memory beside the message's bytes. */
@@ -36,12 +36,6 @@ export interface RoutingContext {
   readonly store: Store;
 }
 
-interface Burial {
-  readonly message: Message;
-  readonly queue: Queue;
-  readonly reason: Death['reason'];
-}
-
 export class Routing {
   readonly #context: RoutingContext;
   readonly #topology: Topology;
@@ -49,8 +43,7 @@ export class Routing {
   readonly #levels: Matches[] = [];
   #depth = 0;
   #stamp = 0;
-  readonly #burials: Burial[] = [];
-  #burying = false;
+  readonly #burials: Burials;
   /** Messages that their publishers want routed later, whatever the exchange. */
   readonly #room: WaitingRoom;
   /** By the exchange that they are of; empty: of every other one. */
@@ -59,6 +52,16 @@ export class Routing {
   constructor(context: RoutingContext, topology: Topology) {
     this.#context = context;
     this.#topology = topology;
+    this.#burials = new Burials({
+      counters: context.counters,
+      now: () => context.clock.now(),
+      exchange: (name) => topology.findExchange(name),
+      route: (exchange, message) => this.#route(exchange, message, true),
+      enqueue: (message, matches, attempt) => {
+        if (attempt === null) this.#enqueue(message, matches, 0, NOBODY);
+        else this.#offer(message, matches, attempt);
+      },
+    });
     this.#room = this.waitingRoom('', true, (message) => this.#resume(message.due(false)));
   }
 
@@ -144,15 +147,8 @@ export class Routing {
   }
 
   /** Takes a message that a queue gave up; goes on with its dead-letter exchange, if it has one. */
-  bury(message: Message, queue: Queue, reason: Death['reason']): void {
-    if (queue.deadLetters === null) return;
-    this.#burials.push({ message, queue, reason });
-    if (this.#burying) return;
-    this.#burying = true;
-    for (let next = this.#burials.shift(); next !== undefined; next = this.#burials.shift()) {
-      this.#rise(next);
-    }
-    this.#burying = false;
+  bury(message: Message, queue: Queue, reason: Death['reason'], letter: Letter | null): void {
+    this.#burials.bury({ message, queue, reason, letter });
   }
 
   /** Goes on, from the exchange that a message waited in. */
@@ -258,6 +254,27 @@ export class Routing {
     return slow;
   }
 
+  /** As `#enqueue`, where somebody wants to know of each queue. */
+  #offer(message: Message, matches: Matches, attempt: Attempt): void {
+    const charge = ENTRY_BYTES + Math.ceil(message.size / matches.queueCount);
+    this.#depth++;
+    try {
+      for (let i = 0; i < matches.queueCount; i++) {
+        const queue = matches.queues[i];
+        if (queue === undefined) break;
+        const { name } = queue.spec;
+        const receipt = attempt.receipt(name);
+        attempt.answered(
+          name,
+          queue.publish(message, receipt, matches.bindings[i] ?? null, charge),
+        );
+      }
+    } finally {
+      this.#depth--;
+    }
+    attempt.routed();
+  }
+
   #unroutable(message: Message, tag: number, mandatory: boolean, events: PublisherEvents): void {
     this.#context.counters.unroutable++;
     if (mandatory) {
@@ -280,34 +297,6 @@ export class Routing {
       returned: (returned) => events.returned(returned),
       writable: () => events.writable(),
     };
-  }
-
-  #rise({ message, queue, reason }: Burial): void {
-    const { spec, deadLetters } = queue;
-    const exchange =
-      deadLetters === null ? null : this.#topology.findExchange(deadLetters.exchange);
-    if (deadLetters === null || exchange === null || exchange === undefined) return;
-    const history = buried(message, spec.name, reason, this.#context.clock.now());
-    const { routingKey: key } = deadLetters;
-    const routingKey = key ?? message.routingKey;
-    const copies = key === null ? message.copies : null;
-    // CC would tell of copies that the queue's own key stands in for now.
-    const spent = copies === null && message.copies !== null;
-    const trail = spent ? { ...history, hidden: [...history.hidden, 'CC'] } : history;
-    const risen = message.rerouted(exchange.spec.name, routingKey, copies, trail);
-    const matches = this.#route(exchange, risen, true);
-    let count = 0;
-    for (let i = 0; i < matches.queueCount; i++) {
-      const target = matches.queues[i];
-      if (target === undefined || cycles(trail.deaths, target.spec.name)) continue;
-      matches.queues[count] = target;
-      matches.bindings[count] = matches.bindings[i] ?? null;
-      count++;
-    }
-    matches.queueCount = count;
-    if (count === 0) return;
-    this.#context.counters.deadLettered++;
-    this.#enqueue(risen, matches, 0, NOBODY);
   }
 }
 

@@ -84,8 +84,11 @@ export interface QueueContext {
   readonly log: QueueLog | null;
   /** A table for what must outlive the process beside messages; null where nothing does. */
   table(name: string): Table | null;
-  /** A message that the queue is done with for another reason than an acknowledgement. */
-  deadLetter(message: Message, queue: Queue, reason: Death['reason']): void;
+  /**
+   * A message that the queue is done with for another reason than an acknowledgement; with a
+   * `letter` as soon as that has arrived.
+   */
+  deadLetter(message: Message, queue: Queue, reason: Death['reason'], letter: Letter | null): void;
   /** Which bindings of the queue a message matches that came back from the log. */
   bindingsOf(message: Message, queue: Queue): readonly BindingSpec[] | null;
   /** Whether handing out waits for a step of several settlements. */
@@ -144,6 +147,14 @@ export interface DeadLetters {
   readonly exchange: string;
   /** Null: the message keeps its own keys. */
   readonly routingKey: string | null;
+}
+
+/** A dead letter that its queue keeps until it has arrived everywhere. */
+export interface Letter {
+  /** Queues that have it, safely. */
+  readonly arrived: Set<string>;
+  /** Told once for each attempt. False: it is to be tried again. */
+  tried(everywhere: boolean): void;
 }
 
 export interface Queue extends Destination {

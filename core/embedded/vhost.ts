@@ -378,7 +378,8 @@ export class VirtualHost {
       effective: this.policies.argumentsOf(spec, type),
       log: durable ? this.#logOf(spec.name, recovering) : null,
       table: (name) => (durable && store.durable ? store.table(name) : null),
-      deadLetter: (message, queue, reason) => this.routing.bury(message, queue, reason),
+      deadLetter: (message, queue, reason, letter) =>
+        this.routing.bury(message, queue, reason, letter),
       bindingsOf: (message, queue) => this.routing.bindingsOf(message, queue),
       unwanted: (queue) => this.remove(queue),
       turn: this.turn,

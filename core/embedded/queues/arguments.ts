@@ -10,6 +10,9 @@ export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] a
 export type Overflow = (typeof OVERFLOWS)[number];
 
 const DEAD_LETTER_EXCHANGE = 'x-dead-letter-exchange';
+/** Of a quorum queue. */
+export const DEAD_LETTER_STRATEGY = 'x-dead-letter-strategy';
+const STRATEGIES = ['at-most-once', 'at-least-once'] as const;
 const DEAD_LETTER_ROUTING_KEY = 'x-dead-letter-routing-key';
 
 /** RabbitMQ's own limit: ten years, in milliseconds. */
@@ -26,6 +29,8 @@ export interface QueueOptions {
   readonly maxBytes: number;
   readonly overflow: Overflow;
   readonly deadLetters: DeadLetters | null;
+  /** A dead letter stays until it has arrived. */
+  readonly keepsDead: boolean;
   /** 0: priorities are not looked at. */
   readonly maxPriority: number;
   readonly singleActive: boolean;
@@ -86,14 +91,18 @@ export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
   const consumerTimeoutMs = reader.milliseconds('x-consumer-timeout', 0) ?? 0;
   const deduplicates = reader.flag(DEDUPLICATION) ?? false;
   reader.text(DEDUPLICATION_HEADER);
+  const overflow = reader.oneOf('x-overflow', OVERFLOWS, 'invalid_overflow') ?? 'drop-head';
+  const strategy = reader.oneOf(DEAD_LETTER_STRATEGY, STRATEGIES, 'invalid_dlx_strategy');
   return {
     ttlMs,
     expiresMs,
     maxLength: reader.integer('x-max-length', 0) ?? -1,
     maxBytes: reader.integer('x-max-length-bytes', 0) ?? -1,
     maxPriority: reader.integer('x-max-priority', 0, 255) ?? 0,
-    overflow: reader.oneOf('x-overflow', OVERFLOWS, 'invalid_overflow') ?? 'drop-head',
+    overflow,
     deadLetters: exchange === null ? null : { exchange, routingKey },
+    // As in RabbitMQ: what pushes out its oldest messages cannot wait for them.
+    keepsDead: strategy === 'at-least-once' && overflow === 'reject-publish' && exchange !== null,
     singleActive: reader.flag('x-single-active-consumer') ?? false,
     deliveryLimit: reader.integer('x-delivery-limit', 0) ?? -1,
     consumerTimeoutMs,

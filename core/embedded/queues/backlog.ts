@@ -35,6 +35,8 @@ export interface BacklogParts {
   /** Entries that consumers with filters may pass over. */
   readonly passedMax: number;
   expiryOf(message: Message, position: number): number;
+  /** What is at this place in the log is not in the queue any more. */
+  isDead(position: number): boolean;
 }
 
 export class Backlog {
@@ -62,8 +64,9 @@ export class Backlog {
     this.#storedBytes = this.#stored === 0 ? 0 : -1;
   }
 
-  /** Takes over what the log holds from before, as far as it is to be in memory. */
-  recover(): void {
+  /** Takes over what the log holds from before, as far as it is to be in memory; `dead` are not. */
+  recover(dead: number): void {
+    this.#stored -= dead;
     while (!this.#pages && this.#stored > 0) this.#load();
   }
 
@@ -75,7 +78,9 @@ export class Backlog {
       const { messages } = this.#log.read(after, BATCH_ENTRIES, this.#parts.windowBytes);
       const last = messages.at(-1);
       if (last === undefined) break;
-      for (const { message } of messages) bytes += message.body.length;
+      for (const { position, message } of messages) {
+        if (!this.#parts.isDead(position)) bytes += message.body.length;
+      }
       after = last.position;
     }
     this.#storedBytes = bytes;
@@ -153,7 +158,8 @@ export class Backlog {
   stored(most: number): readonly Message[] {
     if (most <= 0 || this.#stored === 0 || this.#log === null) return [];
     const { messages } = this.#log.read(this.#loadedTo, most, this.#parts.windowBytes);
-    return messages.map(({ message }) => message);
+    const alive = messages.filter(({ position }) => !this.#parts.isDead(position));
+    return alive.map(({ message }) => message);
   }
 
   first(): Entry | undefined {
@@ -240,11 +246,15 @@ export class Backlog {
   }
 
   #load(): void {
-    const { home, windowBytes, expiryOf } = this.#parts;
+    const { home, windowBytes, expiryOf, isDead } = this.#parts;
     assert(this.#log !== null, 'what is stored is in a log');
     // However small the window is, one message has to come.
     const back = this.#log.read(this.#loadedTo, BATCH_ENTRIES, Math.max(1, windowBytes));
+    let taken = 0;
     for (const { position, message, deliveries } of back.messages) {
+      this.#loadedTo = position;
+      if (isDead(position)) continue;
+      taken++;
       const charge = ENTRY_BYTES + message.size;
       const entry = new Entry(
         message,
@@ -260,11 +270,11 @@ export class Backlog {
       this.#ready.push(entry);
       this.#bodyBytes += message.body.length;
       if (this.#storedBytes !== -1) this.#storedBytes -= message.body.length;
-      this.#loadedTo = position;
     }
-    this.#stored -= back.messages.length + back.unreadable;
+    this.#stored -= taken + back.unreadable;
     // A damaged message at the end of what is there would else be waited for.
     if (back.messages.length === 0) this.#stored = 0;
     if (this.#stored === 0) this.#storedBytes = 0;
+    else if (taken === 0) this.#load();
   }
 }

@@ -2,6 +2,7 @@
 import type { QueueOptions } from './arguments.ts';
 import type { Backlog } from './backlog.ts';
 import type { Entry } from './entry.ts';
+import type { Graves } from './graves.ts';
 
 export class Bounds {
   readonly #ready: Backlog;
@@ -16,12 +17,14 @@ export class Bounds {
     this.#options = options;
   }
 
-  /** Whether a message with a body of so many bytes is refused. */
-  refuses(bodyBytes: number): boolean {
+  /** Whether a message with a body of so many bytes is refused; what is kept in graves counts. */
+  refuses(bodyBytes: number, graves: Graves | null): boolean {
     const { maxLength, maxBytes, overflow } = this.#options;
     if (overflow === 'drop-head') return false;
-    if (maxLength !== -1 && this.#ready.length >= maxLength) return true;
-    return maxBytes !== -1 && this.#ready.bodyBytes + bodyBytes > maxBytes;
+    const dead = graves?.length ?? 0;
+    if (maxLength !== -1 && this.#ready.length + dead >= maxLength) return true;
+    const deadBytes = graves?.bodyBytes ?? 0;
+    return maxBytes !== -1 && this.#ready.bodyBytes + deadBytes + bodyBytes > maxBytes;
   }
 
   /** Takes the first that gives way, if there are too many. */

@@ -22,13 +22,21 @@ import { BrokerError } from '../../errors.ts';
 import type { Death, HeaderTable, Message } from '../../message.ts';
 import { Dispatcher } from '../dispatch.ts';
 import type { Owner } from '../owner.ts';
-import { type DeadLetters, type Queue, type QueueContext, type Receipt, Taken } from '../types.ts';
+import {
+  type DeadLetters,
+  type Letter,
+  type Queue,
+  type QueueContext,
+  type Receipt,
+  Taken,
+} from '../types.ts';
 import { effectiveOptions, initialOptions, type QueueOptions } from './arguments.ts';
 import { Backlog } from './backlog.ts';
 import { Bounds } from './bounds.ts';
 import { browse } from './browse.ts';
 import { Entry, EntryState, type Home } from './entry.ts';
 import { Expiry } from './expiry.ts';
+import { Graves } from './graves.ts';
 import { Handout } from './handout.ts';
 import { Lease } from './lease.ts';
 import { Member } from './member.ts';
@@ -55,6 +63,8 @@ export class ClassicQueue implements Queue, Home {
   readonly #dispatcher: Dispatcher;
   readonly #handout: Handout;
   readonly #members = new Members();
+  /** Null: no dead letter was ever kept. */
+  #graves: Graves | null = null;
   #position: number;
   #lent = 0;
   /** Messages that consumers took or settled; as many as `slow` saw last, and since when. */
@@ -87,6 +97,7 @@ export class ClassicQueue implements Queue, Home {
       windowBytes: context.limits.queueWindowBytes,
       passedMax: context.limits.queuePassedMax,
       expiryOf: (message, position) => this.#expiry.of(message, position),
+      isDead: (position) => this.#isDead(position),
     });
     this.#limits = new TimeLimits({
       ttlMs: options.ttlMs,
@@ -140,8 +151,9 @@ export class ClassicQueue implements Queue, Home {
     return this.#ready.length;
   }
 
+  /** With a consumer, or dead and not yet where they go. */
   get unacknowledged(): number {
-    return this.#lent;
+    return this.#lent + (this.#graves?.length ?? 0);
   }
 
   get consumers(): number {
@@ -182,7 +194,9 @@ export class ClassicQueue implements Queue, Home {
     if (this.#present?.has(given) === true) return this.#kept(receipt);
     const message = this.#expiry.dated(given);
     const member = this.#handout.taker(message);
-    if (member === null && this.#bounds.refuses(message.body.length)) return this.#refuse(message);
+    if (member === null && this.#bounds.refuses(message.body.length, this.#graves)) {
+      return this.#refuse(message);
+    }
     const position = ++this.#position;
     const expiresAt = this.#expiry.of(message, position);
     const entry = new Entry(
@@ -249,7 +263,8 @@ export class ClassicQueue implements Queue, Home {
 
   purge(): number {
     for (const entry of this.#retry.drain()) this.#ready.insert(entry);
-    let purged = this.#ready.dropStored();
+    const mixed = (this.#graves?.length ?? 0) > 0;
+    let purged = mixed ? 0 : this.#ready.dropStored();
     for (let entry = this.#ready.shift(); entry !== undefined; entry = this.#ready.shift()) {
       this.#gone(entry);
       purged++;
@@ -310,6 +325,7 @@ export class ClassicQueue implements Queue, Home {
     this.#expiry.close();
     this.#lease.close(deleting);
     this.#retry.close();
+    this.#graves?.close(deleting);
     if (deleting) {
       this.purge();
       this.#limits.forget();
@@ -328,7 +344,12 @@ export class ClassicQueue implements Queue, Home {
 
   /** Takes over what the log holds from before. */
   #recover(): void {
-    this.#ready.recover();
+    const { log } = this.#context;
+    if (this.type === 'quorum' && log !== null && log.count > 0) {
+      const graves = this.#dig();
+      if (graves.length > 0) this.#graves = graves;
+    }
+    this.#ready.recover(this.#graves?.length ?? 0);
     if (this.#options.maxBytes !== -1) this.#ready.measure();
     this.#rememberPresent();
     this.#expiry.watch();
@@ -347,7 +368,8 @@ export class ClassicQueue implements Queue, Home {
     if ((this.#present?.header ?? null) === duplicatesBy) return;
     this.#present = null;
     if (duplicatesBy === null) return;
-    this.#present = new Present(duplicatesBy, this.#context.log);
+    const isDead = (position: number): boolean => this.#isDead(position);
+    this.#present = new Present(duplicatesBy, this.#context.log, isDead);
     for (const { message } of this.#entries()) this.#present.add(message);
   }
 
@@ -411,6 +433,11 @@ export class ClassicQueue implements Queue, Home {
     entry.state = EntryState.GONE;
     if (this.#closed) return;
     this.#present?.delete(entry.message);
+    if (died !== null && this.#options.keepsDead) {
+      this.#graves ??= this.#dig();
+      this.#graves.add(entry, died);
+      return;
+    }
     if (died !== null) this.#deadLetter(entry.message, died);
     this.#ready.discharge(entry);
     if (entry.logged) this.#context.log?.remove(entry.position);
@@ -455,8 +482,27 @@ export class ClassicQueue implements Queue, Home {
     this.#gone(entry, 'expired');
   }
 
-  #deadLetter(message: Message, reason: Death['reason']): void {
-    if (!this.#closed) this.#context.deadLetter(message, this, reason);
+  #deadLetter(message: Message, reason: Death['reason'], letter: Letter | null = null): void {
+    if (!this.#closed) this.#context.deadLetter(message, this, reason, letter);
+  }
+
+  #isDead(position: number): boolean {
+    return this.#graves?.has(position) === true;
+  }
+
+  #dig(): Graves {
+    const { clock, log, limits, table, vhost } = this.#context;
+    return new Graves({
+      clock,
+      log,
+      table: table(`graves\0${vhost}\0${this.name}`),
+      windowBytes: limits.queueWindowBytes,
+      send: (message, reason, letter) => this.#deadLetter(message, reason, letter),
+      forgotten: (entry) => this.#ready.discharge(entry),
+      arrived: (position, logged) => {
+        if (logged) log?.remove(position);
+      },
+    });
   }
 
   #leave(member: Member): void {

@@ -14,11 +14,12 @@ export class Present {
   readonly header: string;
   readonly #keys = new Set<string>();
 
-  constructor(header: string, log: QueueLog | null) {
+  /** `isDead`: what is at this place in the log is not in the queue any more. */
+  constructor(header: string, log: QueueLog | null, isDead: (position: number) => boolean) {
     this.header = header;
     for (let after = -1; log !== null; ) {
       const { messages } = log.read(after, READ_MESSAGES, READ_BYTES);
-      for (const { message } of messages) this.add(message);
+      for (const { position, message } of messages) if (!isDead(position)) this.add(message);
       const last = messages.at(-1);
       if (last === undefined) break;
       after = last.position;

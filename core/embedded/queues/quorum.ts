@@ -5,13 +5,11 @@
 import type { QueueSpec } from '../../engine.ts';
 import { BrokerError } from '../../errors.ts';
 import type { QueueType } from '../types.ts';
-import { ArgumentReader, KNOWN_ARGUMENTS } from './arguments.ts';
+import { ArgumentReader, DEAD_LETTER_STRATEGY, KNOWN_ARGUMENTS } from './arguments.ts';
 import { ClassicQueue } from './classic.ts';
 
 const SIZES = ['x-quorum-initial-group-size', 'x-quorum-target-group-size'] as const;
 const LOCATORS = ['client-local', 'balanced', 'random', 'least-leaders'] as const;
-/** At least once is what every queue does here. */
-const STRATEGIES = ['at-most-once', 'at-least-once'] as const;
 
 export const quorum: QueueType = {
   name: 'quorum',
@@ -22,7 +20,7 @@ export const quorum: QueueType = {
     'x-queue-leader-locator',
     'x-max-in-memory-length',
     'x-max-in-memory-bytes',
-    'x-dead-letter-strategy',
+    DEAD_LETTER_STRATEGY,
   ],
   check: (spec, vhost) => {
     requireDurable(spec, vhost);
@@ -31,7 +29,6 @@ export const quorum: QueueType = {
     reader.integer('x-max-in-memory-length', 0);
     reader.integer('x-max-in-memory-bytes', 0);
     reader.oneOf('x-queue-leader-locator', LOCATORS, 'invalid_queue_locator_arg');
-    reader.oneOf('x-dead-letter-strategy', STRATEGIES, 'invalid_dlx_strategy');
   },
   namedOnly: true,
   create: (spec, context) => new ClassicQueue(spec, context, 'quorum'),

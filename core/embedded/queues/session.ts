@@ -53,7 +53,8 @@ class SessionQueue implements Queue {
       spec,
       {
         ...context,
-        deadLetter: (message, _queue, reason) => context.deadLetter(message, outer(), reason),
+        deadLetter: (message, _queue, reason, letter) =>
+          context.deadLetter(message, outer(), reason, letter),
         bindingsOf: (message) => context.bindingsOf(message, outer()),
         unwanted: () => context.unwanted(outer()),
       },
