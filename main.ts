@@ -64,7 +64,7 @@ export class Gateway {
       adapters.map(({ protocols }) => protocols[0] ?? ''),
     );
     this.config = config;
-    const { limits, vhosts, vhostLimits } = config;
+    const { limits, vhosts, vhostLimits, policies } = config;
     const log = parts.log ?? createLog(config.logLevel);
     const [clock, random, meter] = [new SystemClock(), new SystemRandom(), new Meter()];
     const authorizer = new PermissionAuthorizer();
@@ -80,7 +80,7 @@ export class Gateway {
     this.#network = new Network({ clock, log, meter, limits, tls: config.tls });
     const store = openStore(config, { clock, log, formats });
     const engine = new EmbeddedEngine({
-      ...{ ...shared, store, vhosts, vhostLimits },
+      ...{ ...shared, store, vhosts, vhostLimits, policies },
       vhostDeleted: (name) => accounts.forgetVhost(name),
     });
     const accounts = new RegisteredUsers(

@@ -13,6 +13,7 @@ import type { VhostLimits } from './engine.ts';
 import { ConfigError, reasonOf } from './errors.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { LOG_LEVELS, type LogLevel } from './log.ts';
+import { type ConfiguredPolicy, POLICY_TARGETS, type PolicyKind } from './policy.ts';
 import { isPasswordHash, type UserSpec } from './users.ts';
 
 export interface ListenerConfig {
@@ -46,6 +47,7 @@ export interface Config {
   /** By vhost. */
   readonly vhostLimits: Readonly<Record<string, VhostLimits>>;
   readonly users: readonly UserSpec[];
+  readonly policies: readonly ConfiguredPolicy[];
   /** Accepted from this machine only. */
   readonly loopbackUsers: readonly string[];
   readonly limits: Limits;
@@ -83,6 +85,15 @@ const user = z
 const vhostLimits = z.strictObject({
   max_connections: z.int().min(0).optional(),
   max_queues: z.int().min(0).optional(),
+});
+const policyValue = z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]);
+const policy = z.strictObject({
+  vhost: z.string().default('/'),
+  name: z.string().min(1),
+  pattern: z.string(),
+  apply_to: z.enum(POLICY_TARGETS).default('all'),
+  priority: z.number().default(0),
+  definition: z.record(z.string(), policyValue),
 });
 const listener = z.strictObject({
   protocol: z.string(),
@@ -125,6 +136,8 @@ const file = z.strictObject({
   vhosts: z.array(z.string().min(1)).min(1).default(['/']),
   vhost_limits: z.record(z.string(), vhostLimits).default({}),
   users: z.array(user).optional(),
+  policies: z.array(policy).default([]),
+  operator_policies: z.array(policy).default([]),
   loopback_users: z.array(z.string()).default(['guest']),
   limits: z.record(z.string(), z.number().min(0)).default({}),
 });
@@ -183,6 +196,8 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     loopback_users,
     limits,
     vhost_limits,
+    policies: ofUsers,
+    operator_policies: ofOperators,
     tls: secured,
     ...rest
   } = parseSection(file, common, '');
@@ -201,9 +216,14 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
   );
   requireTls(rest.listeners, secured !== undefined);
   requireVhosts({ ...rest, users }, sections, vhost_limits);
+  const policies = [
+    ...policiesOf('user', ofUsers, rest.vhosts),
+    ...policiesOf('operator', ofOperators, rest.vhosts),
+  ];
   return {
     ...rest,
     users,
+    policies,
     dataDir: data_dir,
     logLevel: log_level,
     loopbackUsers: loopback_users,
@@ -217,6 +237,22 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     limits: limitsOf(limits),
     sections,
   };
+}
+
+function policiesOf(
+  kind: PolicyKind,
+  given: readonly z.infer<typeof policy>[],
+  vhosts: readonly string[],
+): readonly ConfiguredPolicy[] {
+  const list = kind === 'user' ? 'policies' : 'operator_policies';
+  for (const [index, { vhost }] of given.entries()) {
+    requireVhost(vhost, vhosts, `${list}[${index}].vhost`);
+  }
+  requireDistinct(
+    given.map(({ vhost, name }) => `${name}' of vhost '${vhost}`),
+    list,
+  );
+  return given.map(({ apply_to: applyTo, ...rest }) => ({ ...rest, kind, applyTo }));
 }
 
 function tlsOf(given: z.infer<typeof tls>): TlsConfig {
@@ -274,19 +310,19 @@ function requireTls(listeners: readonly ListenerConfig[], configured: boolean): 
   }
 }
 
+function requireVhost(vhost: unknown, vhosts: readonly string[], path: string): void {
+  if (typeof vhost !== 'string' || vhosts.includes(vhost)) return;
+  const expected = vhosts.join(', ');
+  throw new ConfigError(path, `there is no vhost '${vhost}': expected one of ${expected}`);
+}
+
 /** Every vhost that is spoken of exists. */
 function requireVhosts(
   { vhosts, users, listeners }: Pick<Config, 'vhosts' | 'users' | 'listeners'>,
   sections: Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>,
   limited: Readonly<Record<string, unknown>>,
 ): void {
-  const require = (vhost: unknown, path: string): void => {
-    if (typeof vhost !== 'string' || vhosts.includes(vhost)) return;
-    throw new ConfigError(
-      path,
-      `there is no vhost '${vhost}': expected one of ${vhosts.join(', ')}`,
-    );
-  };
+  const require = (vhost: unknown, path: string): void => requireVhost(vhost, vhosts, path);
   for (const vhost of Object.keys(limited)) require(vhost, `vhost_limits.${vhost}`);
   for (const [index, { permissions }] of users.entries()) {
     for (const vhost of Object.keys(permissions)) {

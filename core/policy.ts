@@ -39,6 +39,12 @@ export interface PolicyView extends PolicySpec {
   readonly configured: boolean;
 }
 
+/** A policy of the configuration file. */
+export interface ConfiguredPolicy extends PolicySpec {
+  readonly vhost: string;
+  readonly kind: PolicyKind;
+}
+
 /** The policies that count for one exchange or queue. */
 export interface Governed {
   /** Names; null: none matches. */

@@ -20,6 +20,7 @@ import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Address } from '../message.ts';
 import type { Meter } from '../meter.ts';
+import type { ConfiguredPolicy } from '../policy.ts';
 import type { Random } from '../random.ts';
 import { Registry } from '../registry.ts';
 import type { Store } from '../store.ts';
@@ -37,7 +38,7 @@ import { recentHistory } from './exchanges/recent-history.ts';
 import { topic } from './exchanges/topic.ts';
 import { queueView, routeView } from './explaining.ts';
 import { MemoryGauge } from './memory-gauge.ts';
-import type { ConfiguredPolicy } from './policy.ts';
+import { requirePolicies } from './policy.ts';
 import { classic } from './queues/classic-type.ts';
 import { quorum } from './queues/quorum.ts';
 import { session } from './queues/session.ts';
@@ -50,7 +51,7 @@ import { Vhosts } from './vhosts.ts';
 export interface EmbeddedOptions {
   readonly vhosts: readonly string[];
   readonly vhostLimits?: Readonly<Record<string, VhostLimits>>;
-  /** Of the configuration. */
+  /** Of the configuration, for vhosts that are there or will be. */
   readonly policies?: readonly ConfiguredPolicy[];
   /** A vhost was deleted. */
   readonly vhostDeleted?: (name: string) => void;
@@ -121,8 +122,10 @@ export class EmbeddedEngine implements Engine {
   readonly #byUser = new Tally();
   readonly #sessionContext: SessionContext;
 
+  /** Throws ConfigError for a policy of the configuration that cannot be. */
   constructor(options: EmbeddedOptions) {
     this.#options = options;
+    requirePolicies(options.policies ?? []);
     const { log, limits, store } = options;
     this.#memory = new MemoryGauge(limits.memoryHighBytes, (full, bytes) => {
       if (full)

@@ -6,11 +6,12 @@
  *     kind 'policy' or 'operator-policy', key VHOST \0 NAME  →  { version, pattern, applyTo, … }
  */
 import type { QueueSpec } from '../engine.ts';
-import { BrokerError } from '../errors.ts';
+import { BrokerError, ConfigError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { HeaderTable } from '../message.ts';
 import { compilePattern } from '../pattern.ts';
 import type {
+  ConfiguredPolicy,
   Governed,
   PolicyKind,
   PolicyRequest,
@@ -36,12 +37,6 @@ const TARGETS: Readonly<Record<string, PolicyTarget>> = {
   quorum: 'quorum_queues',
   stream: 'streams',
 };
-
-/** A policy of the configuration file. */
-export interface ConfiguredPolicy extends PolicySpec {
-  readonly vhost: string;
-  readonly kind: PolicyKind;
-}
 
 export interface PoliciesContext {
   readonly vhost: string;
@@ -211,6 +206,17 @@ export class Policies {
       policies.set(name, compiled({ ...rest, name }, false));
     }
     return policies;
+  }
+}
+
+/** Throws ConfigError for a policy of the configuration that cannot be. */
+export function requirePolicies(configured: readonly ConfiguredPolicy[]): void {
+  for (const policy of configured) {
+    const [problem] = policyProblems(policy.kind, policy);
+    if (problem === undefined) continue;
+    const list = policy.kind === 'user' ? 'policies' : 'operator_policies';
+    const index = configured.filter(({ kind }) => kind === policy.kind).indexOf(policy);
+    throw new ConfigError(`${list}[${index}]`, problem);
   }
 }
 

@@ -20,7 +20,7 @@ import type { Limits } from '../limits.ts';
 import type { Log } from '../log.ts';
 import type { Message } from '../message.ts';
 import type { CoreCounters } from '../meter.ts';
-import type { PolicyKind, PolicyRequest } from '../policy.ts';
+import type { ConfiguredPolicy, PolicyKind, PolicyRequest } from '../policy.ts';
 import { type Random, randomName } from '../random.ts';
 import type { Registry } from '../registry.ts';
 import type { QueueLog, Store } from '../store.ts';
@@ -33,7 +33,7 @@ import {
 import { HotMessages } from './hot-messages.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
-import { type ConfiguredPolicy, Policies } from './policy.ts';
+import { Policies } from './policy.ts';
 import { queueOptions } from './queues/arguments.ts';
 import { Retained } from './retained.ts';
 import { Routing } from './routing.ts';

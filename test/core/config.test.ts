@@ -33,6 +33,8 @@ function mistake(raw: ConfigFile): string {
 
 const ALL = { configure: '.*', write: '.*', read: '.*' };
 
+const POLICY = { name: 'p', pattern: '', definition: { 'max-length': 1 } };
+
 describe('the configuration', () => {
   it('has limits of vhosts and users, where they are said', () => {
     const { vhostLimits, users } = parseConfig({
@@ -43,11 +45,28 @@ describe('the configuration', () => {
     expect(users[0]).toMatchObject({ connectionsMax: 2, channelsMax: 3 });
   });
 
+  it('has policies of users and of operators', () => {
+    const given = { name: 'a', pattern: '^a', definition: { 'max-length': 1 } };
+    const bounds = { ...given, vhost: 'b', apply_to: 'queues', priority: 2 };
+    const { policies } = parseConfig({
+      vhosts: ['/', 'b'],
+      policies: [given],
+      operator_policies: [bounds],
+    });
+    const { apply_to: applyTo, ...rest } = bounds;
+    expect(policies).toEqual([
+      { ...given, kind: 'user', vhost: '/', applyTo: 'all', priority: 0 },
+      { ...rest, kind: 'operator', applyTo },
+    ]);
+  });
+
   it('of the example file is the default', () => {
     const example = new URL('../../config.example.yaml', import.meta.url).pathname;
     const { sections, ...rest } = parseConfig(readConfigFile(example, {}));
     const { sections: _none, ...defaults } = parseConfig({});
-    expect(rest).toEqual(defaults);
+    // Users that stand in a file are that file's.
+    const users = defaults.users.map((user) => ({ ...user, byDefault: false }));
+    expect(rest).toEqual({ ...defaults, users });
     for (const adapter of [amqp, mqtt, stomp, xmpp] as readonly Adapter<unknown>[]) {
       const name = adapter.protocols[0] ?? '';
       expect(adapter.options(sections[name])).toEqual(adapter.options(undefined));
@@ -84,6 +103,9 @@ describe('the configuration', () => {
     [{ limits: { unheard_of: 1 } }, 'limits.unheard_of'],
     [{ loopback_users: 'guest' }, 'loopback_users'],
     [{ tls: { cert: 'x' } }, 'tls.key'],
+    [{ policies: [{ ...POLICY, vhost: 'b' }] }, 'policies[0].vhost'],
+    [{ policies: [{ ...POLICY, apply_to: 'all of them' }] }, 'policies[0].apply_to'],
+    [{ operator_policies: [POLICY, POLICY] }, 'operator_policies[1]'],
   ] as const)('%j is refused at %s', (raw, path) => {
     expect(mistake(raw)).toBe(path);
   });

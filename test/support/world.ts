@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS, type Limits } from '../../core/limits.ts';
 import { SILENT_LOG } from '../../core/log.ts';
 import type { Format } from '../../core/message.ts';
 import { Meter } from '../../core/meter.ts';
+import type { ConfiguredPolicy } from '../../core/policy.ts';
 import { RegisteredUsers } from '../../core/registered-users.ts';
 import { Registry } from '../../core/registry.ts';
 import { MemoryStore } from '../../core/store/memory.ts';
@@ -61,6 +62,7 @@ export interface WorldOptions {
   readonly store?: Store;
   readonly limits?: Partial<Limits>;
   readonly vhostLimits?: Readonly<Record<string, VhostLimits>>;
+  readonly policies?: readonly ConfiguredPolicy[];
   /** Instead of the test users. */
   readonly users?: readonly UserSpec[];
   readonly clock?: ManualClock;
@@ -75,13 +77,13 @@ export function createWorld(options: WorldOptions = {}): World {
   const meter = new Meter();
   const limits: Limits = { ...DEFAULT_LIMITS, memoryHighBytes: 1e9, ...options.limits };
   const authorizer = new PermissionAuthorizer();
-  const { vhostLimits = {} } = options;
+  const { vhostLimits = {}, policies = [] } = options;
   const log = SILENT_LOG;
   const store = options.store ?? new MemoryStore();
   const shared = { clock, random, meter, limits, authorizer, log };
   const vhosts = ['/', 'other'];
   const engine = new EmbeddedEngine({
-    ...{ ...shared, store, vhosts, vhostLimits },
+    ...{ ...shared, store, vhosts, vhostLimits, policies },
     vhostDeleted: (name) => authenticator.forgetVhost(name),
   });
   const authenticator = new RegisteredUsers(
