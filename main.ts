@@ -108,6 +108,7 @@ export class Gateway {
     }
     this.#http = await createHttpGate(this.#context, {
       missing: () => this.#missing,
+      listening: () => this.listening,
       addresses: this.#adapters.flatMap(([each, options]) => each.addresses?.(options) ?? []),
     });
     try {

@@ -35,7 +35,7 @@ export function exportDefinitions(from: Defined, only: string | null = null): Js
   const gather = (read: (vhost: string) => readonly JsonObject[]): JsonObject[] =>
     vhosts.flatMap((vhost) => read(vhost).map((item) => ({ ...item, ...inVhost(vhost) })));
   const own = {
-    parameters: vhosts.flatMap((vhost) => parametersOf(admin, vhost)),
+    parameters: vhosts.flatMap((vhost) => parametersJson(admin, vhost)),
     policies: gather((vhost) => admin.policies(vhost, 'user').map(policyJson)),
     queues: gather((vhost) => exported(admin, vhost).queues.map(queueJson)),
     exchanges: gather((vhost) => exported(admin, vhost).exchanges.map(exchangeJson)),
@@ -112,7 +112,7 @@ function vhostJson(admin: Admin, name: string): JsonObject {
 }
 
 /** RabbitMQ keeps the limits of vhosts and the policies of operators among parameters. */
-function parametersOf(admin: Admin, vhost: string): JsonObject[] {
+export function parametersJson(admin: Admin, vhost: string): JsonObject[] {
   const limits = vhostLimitsJson(admin.vhost(vhost)?.limits ?? NO_LIMITS);
   const parameters: JsonObject[] = admin.policies(vhost, 'operator').map((policy) => {
     const { name, ...value } = policyJson(policy);

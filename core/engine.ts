@@ -101,6 +101,8 @@ export interface Admin {
   /** What a user may do has changed. */
   rightsChanged(user: string): void;
   totals(): Totals;
+  /** Why publishers are held; none: they are not. */
+  alarms(): readonly ('memory' | 'disk')[];
   queues(vhost: string): Iterable<QueueView>;
   exchanges(vhost: string): Iterable<ExchangeView>;
   /** Without those of the default exchange, which every queue has. */

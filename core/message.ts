@@ -138,6 +138,13 @@ export interface Format {
   write(message: Message, now: number): Buffer;
 }
 
+/** Of messages without properties, which never leave the process. */
+export const SILENT_FORMAT: Format = {
+  name: 'silent',
+  read: () => ({ headers: [] }),
+  write: () => Buffer.alloc(0),
+};
+
 interface Conversion {
   readonly format: Format;
   readonly at: number;

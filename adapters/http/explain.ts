@@ -3,18 +3,12 @@
  * where a message sent there would go now. Topology is the administrators' business: HTTP basic
  * authentication (RFC 7617) against the gateway's accounts.
  */
-import type { Peer } from '../../core/engine.ts';
 import { type AddressForm, explain, type Question } from '../../core/explain.ts';
 import type { Context } from '../adapter.ts';
+import { principalOf, type Sender } from './login.ts';
 
-export interface ExplainRequest {
-  /** The header, where there is one. */
-  readonly authorization: string | undefined;
+export interface ExplainRequest extends Sender {
   readonly query: Readonly<Record<string, unknown>>;
-  /** Of the socket. */
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly tls: boolean;
 }
 
 export interface ExplainAnswer {
@@ -23,18 +17,17 @@ export interface ExplainAnswer {
   readonly body: object;
 }
 
-/** For an answer of 401. */
-export const CHALLENGE = 'Basic realm="Rosetta MQ", charset="UTF-8"';
-
 /** What is answered to a request, which anybody may have sent. */
 export async function answerExplain(
   context: Context,
   forms: readonly AddressForm[],
   request: ExplainRequest,
 ): Promise<ExplainAnswer> {
-  const asker = await askerOf(context, request);
-  if (asker === 'unknown') return refused(401, 'not-authorized', 'an administrator must log in');
-  if (asker === 'user') return refused(403, 'access-refused', 'only administrators may ask');
+  const asker = await principalOf(context, request);
+  if (asker === null) return refused(401, 'not-authorized', 'an administrator must log in');
+  if (!asker.tags.includes('administrator')) {
+    return refused(403, 'access-refused', 'only administrators may ask');
+  }
   const question = questionOf(request.query, forms);
   if (typeof question === 'string') return refused(400, 'bad-request', question);
   const { vhost } = question;
@@ -61,35 +54,4 @@ function questionOf(
   if (typeof address === 'string') return { vhost, address, protocol: read };
   if (typeof exchange !== 'string') return 'expected address, or exchange and key';
   return { vhost, address: { exchange, routingKey: key }, protocol: null };
-}
-
-/** `unknown`: nobody logged in; `user`: somebody who may not ask. */
-async function askerOf(
-  context: Context,
-  request: ExplainRequest,
-): Promise<'administrator' | 'user' | 'unknown'> {
-  const [scheme = '', encoded = ''] = (request.authorization ?? '').split(' ');
-  const login = Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = login.indexOf(':');
-  if (scheme.toLowerCase() !== 'basic' || colon < 0) return 'unknown';
-  const [user, password] = [login.slice(0, colon), login.slice(colon + 1)];
-  const credentials = { kind: 'password', user, password } as const;
-  const found = await context.authenticator.authenticate(credentials, peerOf(request));
-  if (typeof found !== 'string') {
-    return found.tags.includes('administrator') ? 'administrator' : 'user';
-  }
-  context.log.info({ user, protocol: 'http' }, 'login refused');
-  context.meter.protocol('http').loginsRefused++;
-  return 'unknown';
-}
-
-function peerOf({ remoteAddress, remotePort, tls }: ExplainRequest): Peer {
-  const host = remoteAddress.replace(/^::ffff:/i, '');
-  return {
-    address: `${host}:${remotePort}`,
-    loopback: host === '::1' || host.startsWith('127.'),
-    tls,
-    listener: 'http',
-    protocol: 'http',
-  };
 }

@@ -4,10 +4,15 @@
  * sockets, so that connection limits, TLS and closing are those of every other protocol.
  */
 import type { Server } from 'node:http';
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { Principal } from '../../core/auth.ts';
 import type { AddressForm } from '../../core/explain.ts';
+import type { Listening } from '../../core/welcome.ts';
 import type { Context } from '../adapter.ts';
-import { answerExplain, CHALLENGE } from './explain.ts';
+import { ROUTES } from './api/api.ts';
+import { type Answer, type Api, answerOf, Call, NOT_FOUND } from './api/route.ts';
+import { answerExplain } from './explain.ts';
+import { CHALLENGE, peerOf, principalOf, type Sender } from './login.ts';
 import { Metrics } from './metrics.ts';
 
 /** Requests have small bodies or none. */
@@ -26,6 +31,8 @@ export interface HttpGateOptions {
   readonly missing: () => readonly string[];
   /** How the protocols write addresses. */
   readonly addresses?: readonly AddressForm[];
+  /** What listens. */
+  readonly listening?: () => readonly Listening[];
 }
 
 export interface HttpGate {
@@ -37,7 +44,7 @@ export interface HttpGate {
 
 export async function createHttpGate(
   context: Context,
-  { missing, addresses = [] }: HttpGateOptions,
+  { missing, addresses = [], listening = () => [] }: HttpGateOptions,
 ): Promise<HttpGate> {
   const app = fastify({
     bodyLimit: BODY_BYTES_MAX,
@@ -49,6 +56,7 @@ export async function createHttpGate(
   });
   addRoutes(app, context, missing);
   addExplainRoute(app, context, addresses);
+  addApi(app, { context, missing, listening });
   await app.ready();
   // Node arms the checks of headersTimeout and requestTimeout when a server begins to listen; this
   // one gets its sockets by hand.
@@ -92,18 +100,70 @@ function addExplainRoute(
   context: Context,
   addresses: readonly AddressForm[],
 ): void {
-  app.get('/explain', async ({ headers, query, socket, protocol }, reply) => {
-    const { remoteAddress = '', remotePort = 0 } = socket;
-    const { status, body } = await answerExplain(context, addresses, {
-      authorization: headers.authorization,
-      query: query as Readonly<Record<string, unknown>>,
-      remoteAddress,
-      remotePort,
-      tls: protocol === 'https',
-    });
+  app.get('/explain', async (request, reply) => {
+    const query = request.query as Readonly<Record<string, unknown>>;
+    const asked = { ...senderOf(request), query };
+    const { status, body } = await answerExplain(context, addresses, asked);
     if (status === 401) reply.header('www-authenticate', CHALLENGE);
     return reply.code(status).header('cache-control', 'no-store').send(body);
   });
+}
+
+/** The web server's end of the API: logins come before bodies are read. */
+function addApi(app: FastifyInstance, api: Api): void {
+  const askers = new WeakMap<FastifyRequest, Principal>();
+  void app.register(
+    async (scope) => {
+      // Clients name all kinds of content where there is JSON, or none.
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
+        done(null, body);
+      });
+      scope.addHook('onRequest', async (request, reply) => {
+        const asker = await principalOf(api.context, senderOf(request));
+        if (asker !== null) {
+          askers.set(request, asker);
+          return;
+        }
+        const reason = request.headers.authorization === undefined ? undefined : 'Login failed';
+        reply.header('www-authenticate', CHALLENGE).code(401);
+        return reply.send(reason === undefined ? '' : { error: 'not_authorized', reason });
+      });
+      for (const route of ROUTES) {
+        const bodyLimit = route.bodyBytesMax ?? BODY_BYTES_MAX;
+        const { method, path: url } = route;
+        scope.route({
+          ...{ method, url, bodyLimit },
+          handler: async (request, reply) => {
+            const asker = askers.get(request);
+            if (asker === undefined) throw new Error('a request has passed its login');
+            const call = new Call(api, asker, peerOf(senderOf(request)), {
+              params: request.params as Call['params'],
+              query: request.query as Call['query'],
+              text: typeof request.body === 'string' ? request.body : '',
+            });
+            return send(reply, await answerOf(call, route));
+          },
+        });
+      }
+      scope.setNotFoundHandler((_request, reply) => {
+        void send(reply, NOT_FOUND);
+      });
+    },
+    { prefix: '/api' },
+  );
+}
+
+function send(reply: FastifyReply, { status, body, location }: Answer): FastifyReply {
+  reply.code(status).header('cache-control', 'no-cache');
+  if (location !== undefined) reply.header('location', location);
+  return reply.send(body);
+}
+
+function senderOf({ headers, socket, protocol }: FastifyRequest): Sender {
+  const { remoteAddress = '', remotePort = 0 } = socket;
+  const { authorization } = headers;
+  return { authorization, remoteAddress, remotePort, tls: protocol === 'https' };
 }
 
 function statusOf(error: unknown): number {
@@ -122,6 +182,7 @@ function indexOf(name: string, version: string): string {
     'GET /health   200 once the gateway is ready, else 503 and what is missing',
     'GET /metrics  counters for Prometheus',
     'GET /explain  where ?address=… leads, for administrators',
+    '/api          management as with RabbitMQ: /api/overview, /api/queues, /api/definitions, …',
     '',
     'WebSocket clients connect here on any path; the subprotocol says what they speak:',
     'mqtt, v12.stomp, v11.stomp, v10.stomp, xmpp or amqp.',

@@ -90,6 +90,7 @@ export class EmbeddedEngine implements Engine {
       }
     },
     totals: () => this.#totals(),
+    alarms: () => this.#memory.alarms,
     queues: (vhost) => this.#queues(vhost),
     exchanges: (vhost) => this.#vhosts.get(vhost)?.topology.exchanges() ?? [],
     bindings: (vhost) => this.#vhosts.get(vhost)?.topology.bindings() ?? [],

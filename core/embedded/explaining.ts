@@ -3,20 +3,13 @@
  * own routers, noting the binding at each step.
  */
 import type { BindingView, QueueView, RoutedQueue, RouteView } from '../engine.ts';
-import { type Address, type Format, Message } from '../message.ts';
+import { type Address, Message, SILENT_FORMAT } from '../message.ts';
 import type { Governed } from '../policy.ts';
 import type { Binding } from './binding.ts';
 import type { Exchange } from './exchange.ts';
 import { Matches } from './matches.ts';
 import type { Topology } from './topology.ts';
 import type { Queue } from './types.ts';
-
-/** A message that says nothing but its address. */
-const SILENT: Format = {
-  name: 'silent',
-  read: () => ({ headers: [] }),
-  write: () => Buffer.alloc(0),
-};
 
 /** The route of a message without properties; lists have `most` entries. */
 export function routeView(
@@ -65,7 +58,7 @@ class Walk {
     this.#topology = topology;
     this.#most = most;
     const none = Buffer.alloc(0);
-    this.#message = new Message(SILENT, none, none, exchange, routingKey, false, 0, 0, 0);
+    this.#message = new Message(SILENT_FORMAT, none, none, exchange, routingKey, false, 0, 0, 0);
   }
 
   get queueCount(): number {

@@ -25,6 +25,13 @@ export class MemoryGauge {
     return this.#over || this.#blocked;
   }
 
+  get alarms(): readonly ('memory' | 'disk')[] {
+    return [
+      ...(this.#over ? ['memory' as const] : []),
+      ...(this.#blocked ? ['disk' as const] : []),
+    ];
+  }
+
   add(bytes: number): void {
     this.#bytes += bytes;
     if (!this.#over && this.#bytes > this.#highBytes) {
