@@ -298,6 +298,29 @@ export function policyContract(name: string, create: () => Subject): void {
         expect([inbox.deliveries.length, ready()]).toEqual([2, 0]);
       });
 
+      it('dead-letter-strategy keeps dead letters until they have arrived', async () => {
+        await declareLasting('quorum');
+        const keeping = { overflow: 'reject-publish', 'dead-letter-strategy': 'at-least-once' };
+        set({ ...keeping, 'dead-letter-exchange': '', 'dead-letter-routing-key': 'dead' });
+        publish({ key: 'q', body: 'late', durable: true });
+        (await session.get('q', true))?.delivery.settle(Outcome.REJECT);
+        await declare('dead', {}, { durable: true });
+        subject.clock.advance(60_000);
+        subject.flush();
+        expect(await left('dead')).toEqual(['late']);
+      });
+
+      it('bounds what waits for a session that is away', async () => {
+        await declare('dead');
+        await declareLasting('session', { 'x-max-length': 100 });
+        set(
+          { 'max-length': 1, 'dead-letter-exchange': '', 'dead-letter-routing-key': 'dead' },
+          { applyTo: 'classic_queues' },
+        );
+        for (const body of ['1', '2', '3']) publish({ key: 'q', body, durable: true });
+        expect([await left(), await left('dead')]).toEqual([['3'], ['1', '2']]);
+      });
+
       it('consumer-timeout is what the queue asks of its consumers', async () => {
         await declare('q', { 'x-consumer-timeout': 5000 });
         const subscription = await session.consume(consumeSpec('q'), new Inbox());
