@@ -92,11 +92,11 @@ class XmppGate implements Gate {
   }
 
   async stop(): Promise<void> {
+    this.#host.handled.note(this.#host.resumable);
     for (const connection of [...this.#connections]) connection.shutdown();
     // Sessions that wait for a resumption: what they did not acknowledge goes back to the inboxes.
     for (const session of [...this.#host.resumable.values()]) session.end(null, 'shutting down');
     await Promise.all(this.#links.map((link) => link.stop()));
-    this.#host.archives.flush();
     await this.#host.system.close();
   }
 }

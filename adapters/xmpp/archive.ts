@@ -1,13 +1,14 @@
 /**
  * Message archives (XEP-0313) of people and rooms. Each archive is a run of chunks in one table,
  *
- *     OWNER-BARE-JID "\n" ID OF THE FIRST  →  [{ id, at, with, xml }, …]
+ *     OWNER-BARE-JID "\n" ID OF THE FIRST             →  [{ id, at, with, xml }, …]
+ *     OWNER-BARE-JID "\n" ID OF THE FIRST "\n" ID     →  { id, at, with, xml }
  *
- * with ids (XEP-0359) that sort as the messages came. A chunk is written when it has rested for a
- * moment, not for every message in it. The oldest go where an archive is full, or all of them
- * together are; a chunk goes with its last.
+ * with ids (XEP-0359) that sort as the messages came. Each message is written by itself as it
+ * comes, so that it is as safe as the message that was archived, and with its chunk once that is
+ * full. The oldest go where an archive is full, or all of them together are; a chunk goes with its
+ * last.
  */
-import type { Timer } from '../../core/clock.ts';
 import type { Table } from '../../core/engine.ts';
 import { childOf, childrenOf, type Element, element, elementsOf, namespaceOf } from './element.ts';
 import type { Host } from './host.ts';
@@ -26,7 +27,7 @@ interface Entry {
 }
 
 interface Archive {
-  /** What is still added to, or not written yet, by the id of its first. */
+  /** What is still added to, whose messages are written one by one, by the id of its first. */
   readonly chunks: Map<string, Stored[]>;
   /** The chunk that is added to. */
   open: string;
@@ -63,8 +64,6 @@ export interface Archived {
 const GONE_MAX = 1024;
 /** Messages in one chunk. */
 const CHUNK_MESSAGES = 64;
-/** How long the newest messages wait to be written, in milliseconds. */
-const WRITE_DELAY_MS = 1000;
 const ID_DIGITS = 9;
 const COUNT_DIGITS = 4;
 const COUNT_MAX = 36 ** COUNT_DIGITS;
@@ -76,9 +75,6 @@ export class Archives {
   #index: Map<string, Archive> | null = null;
   /** Whose archive each message is in, oldest first. */
   readonly #owners = new Map<string, string>();
-  /** Archives with chunks that are to be written. */
-  readonly #unwritten = new Set<string>();
-  #writing: Timer | null = null;
   #bytes = 0;
   #last = 0;
   #count = 0;
@@ -91,18 +87,19 @@ export class Archives {
   /** Keeps a message that `owner` sent to or got from `other`; answers its id. */
   keep(owner: string, other: string, xml: string): string {
     const at = this.#host.context.clock.now();
-    const id = this.#nextId(at);
     const archive = this.#archive(owner);
+    const id = this.#nextId(at);
     const stored: Stored = { id, at, with: other, xml };
-    const chunk = archive.chunks.get(archive.open);
-    if (chunk === undefined || chunk.length >= CHUNK_MESSAGES) {
+    let chunk = archive.chunks.get(archive.open);
+    if (chunk === undefined) {
       archive.open = id;
-      archive.chunks.set(id, [stored]);
-    } else {
-      chunk.push(stored);
+      chunk = [];
+      archive.chunks.set(id, chunk);
     }
+    chunk.push(stored);
     this.#add(owner, archive, entryOf(archive.open, stored));
-    this.#writeSoon(owner);
+    this.#table.set(`${owner}\n${archive.open}\n${id}`, Buffer.from(JSON.stringify(stored)));
+    if (chunk.length >= CHUNK_MESSAGES) this.#seal(owner, archive, archive.open, chunk);
     const { xmppArchiveMessagesMax, xmppArchiveBytesMax, xmppArchivesBytesMax } = this.#host.limits;
     while (sizeOf(archive) > xmppArchiveMessagesMax || archive.bytes > xmppArchiveBytesMax) {
       this.#forget(owner, archive);
@@ -134,6 +131,13 @@ export class Archives {
     );
   }
 
+  /** The newest of `owner`, oldest first. */
+  last(owner: string, count: number): readonly Archived[] {
+    const { entries, gone } = this.#archive(owner);
+    const newest = entries.slice(Math.max(gone, entries.length - count));
+    return newest.map(({ id }) => this.read(owner, id)).filter((each) => each !== null);
+  }
+
   read(owner: string, id: string): Archived | null {
     const archive = this.#archive(owner);
     const chunk = archive.entries.find((entry) => entry.id === id)?.chunk;
@@ -142,31 +146,18 @@ export class Archives {
     return stored.find((each) => each.id === id) ?? null;
   }
 
-  /** Writes what waits. */
-  flush(): void {
-    this.#writing?.cancel();
-    this.#writing = null;
-    for (const owner of this.#unwritten) {
-      const { chunks, open } = this.#archive(owner);
-      for (const [first, stored] of chunks) {
-        this.#table.set(`${owner}\n${first}`, Buffer.from(JSON.stringify(stored)));
-        if (first !== open) chunks.delete(first);
-      }
-    }
-    this.#unwritten.clear();
-  }
-
   /** The room is gone. */
   drop(owner: string): void {
     const archive = this.#archive(owner);
     while (sizeOf(archive) > 0) this.#forget(owner, archive);
     this.#index?.delete(owner);
-    this.#unwritten.delete(owner);
   }
 
-  #writeSoon(owner: string): void {
-    this.#unwritten.add(owner);
-    this.#writing ??= this.#host.context.clock.after(WRITE_DELAY_MS, () => this.flush());
+  /** A chunk is full: it is written as one. */
+  #seal(owner: string, archive: Archive, first: string, chunk: readonly Stored[]): void {
+    archive.chunks.delete(first);
+    this.#table.set(`${owner}\n${first}`, Buffer.from(JSON.stringify(chunk)));
+    for (const { id } of chunk) this.#table.delete(`${owner}\n${first}\n${id}`);
   }
 
   #readChunk(owner: string, first: string): readonly Stored[] {
@@ -194,8 +185,10 @@ export class Archives {
     this.#bytes -= entry.bytes;
     this.#owners.delete(entry.id);
     if (archive.entries[archive.gone]?.chunk === entry.chunk) return;
+    const open = archive.chunks.get(entry.chunk);
     archive.chunks.delete(entry.chunk);
-    this.#table.delete(`${owner}\n${entry.chunk}`);
+    if (open === undefined) this.#table.delete(`${owner}\n${entry.chunk}`);
+    else for (const { id } of open) this.#table.delete(`${owner}\n${entry.chunk}\n${id}`);
   }
 
   #archive(owner: string): Archive {
@@ -212,16 +205,43 @@ export class Archives {
     const index = new Map<string, Archive>();
     this.#index = index;
     const found: (readonly [owner: string, entry: Entry])[] = [];
+    const single: (readonly [owner: string, chunk: string, stored: Stored])[] = [];
     for (const [key, bytes] of this.#table.entries()) {
-      const line = key.indexOf('\n');
-      const owner = key.slice(0, line);
-      const chunk = key.slice(line + 1);
-      const stored = JSON.parse(bytes.toString('utf8')) as Stored[];
-      for (const each of stored) found.push([owner, entryOf(chunk, each)]);
+      const [owner = '', chunk = '', id] = key.split('\n');
+      const stored = JSON.parse(bytes.toString('utf8')) as Stored | Stored[];
+      if (Array.isArray(stored)) {
+        for (const each of stored) found.push([owner, entryOf(chunk, each)]);
+      } else if (id !== undefined) single.push([owner, chunk, stored]);
     }
+    this.#loadOpen(single, found);
     found.sort(([, one], [, other]) => (one.id < other.id ? -1 : 1));
     for (const [owner, entry] of found) this.#add(owner, this.#archive(owner), entry);
+    // Ids go on from there, even where the clock went back.
+    const newest = found.at(-1)?.[1].id ?? '';
+    this.#last = Number.parseInt(newest.slice(0, ID_DIGITS), 36) || 0;
+    this.#count = Number.parseInt(newest.slice(ID_DIGITS), 36) || 0;
     return index;
+  }
+
+  /** Chunks that are still added to; what a crash left of one that was full is in it, too. */
+  #loadOpen(
+    single: (readonly [owner: string, chunk: string, stored: Stored])[],
+    found: (readonly [owner: string, entry: Entry])[],
+  ): void {
+    const full = new Set(found.map(([owner, { chunk }]) => `${owner}\n${chunk}`));
+    single.sort(([, , one], [, , other]) => (one.id < other.id ? -1 : 1));
+    for (const [owner, chunk, stored] of single) {
+      if (full.has(`${owner}\n${chunk}`)) {
+        this.#table.delete(`${owner}\n${chunk}\n${stored.id}`);
+        continue;
+      }
+      const archive = this.#archive(owner);
+      const open = archive.chunks.get(chunk) ?? [];
+      open.push(stored);
+      archive.chunks.set(chunk, open);
+      archive.open = chunk;
+      found.push([owner, entryOf(chunk, stored)]);
+    }
   }
 
   #nextId(now: number): string {

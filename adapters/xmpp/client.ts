@@ -404,10 +404,11 @@ export class ClientConnection implements Connection, Link {
   }
 
   #resume(node: Element): void {
-    const session = this.#host.resumable.get(node.attrs.previd ?? '');
-    const handled = node.attrs.h ?? '';
-    if (session === undefined || session.jid.bare !== this.#jid?.bare) {
-      this.writeElement(failed('item-not-found'));
+    const { previd = '', h: handled = '' } = node.attrs;
+    const session = this.#host.resumable.get(previd);
+    const bare = this.#jid?.bare ?? '';
+    if (session === undefined || session.jid.bare !== bare) {
+      this.writeElement(failed('item-not-found', this.#host.handled.of(previd, bare)));
       return;
     }
     if (!/^\d{1,10}$/.test(handled)) {

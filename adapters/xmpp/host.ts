@@ -15,6 +15,7 @@ import { Caps } from './caps.ts';
 import { Commands } from './commands.ts';
 import type { Entity, Service } from './entity.ts';
 import type { XmppFormat } from './format.ts';
+import { Handled } from './handled.ts';
 import { JsonTable } from './json-table.ts';
 import type { ServerLink } from './link.ts';
 import { Messages } from './messages.ts';
@@ -69,6 +70,7 @@ export class Host {
   readonly links = new Map<string, ServerLink>();
   /** Sessions that may be resumed, by XEP-0198 id. */
   readonly resumable = new Map<string, ClientSession>();
+  readonly handled: Handled;
   readonly rosters: JsonTable<StoredRoster>;
   readonly privates: JsonTable<Record<string, string>>;
   readonly lastSeen: JsonTable<number>;
@@ -112,6 +114,7 @@ export class Host {
     this.archives = new Archives(this);
     this.caps = new Caps(this);
     this.personal = new Personal(this);
+    this.handled = new Handled(this);
   }
 
   addService(service: Service): void {

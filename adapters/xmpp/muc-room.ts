@@ -22,6 +22,7 @@ import { type Jid, parseJid, unescapeLocal, withResource } from './jid.ts';
 import { DEFAULT_CONFIG, type RoomConfig } from './muc-config.ts';
 import { NS } from './namespaces.ts';
 import { quietly } from './quietly.ts';
+import { NO_PREFIXES, parseElement } from './tokenizer.ts';
 import { delayAt, messageWire, senderOf, typeOfNative, wireOf } from './wire.ts';
 
 export type Affiliation = 'owner' | 'admin' | 'member' | 'none' | 'outcast';
@@ -73,12 +74,14 @@ export class Room {
   /** The exchange was declared for this room, not by somebody else before. */
   madeExchange = false;
   readonly #host: Host;
-  readonly #history: Said[] = [];
+  /** Null: what was said before a restart is still in the archive. */
+  #history: Said[] | null;
   #queue: string | null = null;
   #subscription: Subscription | null = null;
 
   constructor(host: Host, jid: Jid, stored: StoredRoom | null) {
     this.#host = host;
+    this.#history = stored === null ? [] : null;
     this.jid = jid;
     this.config = { ...DEFAULT_CONFIG, ...stored?.config };
     this.affiliations = new Map(Object.entries(stored?.affiliations ?? {}));
@@ -234,8 +237,8 @@ export class Room {
     this.#host.counters.delivered += this.occupants.size;
     if (!native.includes('<body')) return;
     // Kept beyond the turn: a copy, so as not to pin a socket's read.
-    this.#history.push({ native: Buffer.from(native), nick, at: message.receivedAt });
-    if (this.#history.length > HISTORY_KEPT) this.#history.shift();
+    this.#history?.push({ native: Buffer.from(native), nick, at: message.receivedAt });
+    if ((this.#history?.length ?? 0) > HISTORY_KEPT) this.#history?.shift();
   }
 
   cancelled(): void {
@@ -297,7 +300,20 @@ export class Room {
     return Buffer.concat([native, Buffer.from(serialize(stanzaId(id, this.jid.bare)))]);
   }
 
+  /** What was said last, before a restart too: then it is in the archive. */
+  #recalled(): Said[] {
+    const { archives } = this.#host;
+    const owner = this.jid.bare;
+    return archives.last(owner, HISTORY_KEPT).map(({ id, at, xml }) => {
+      const stanza = parseElement(xml, NO_PREFIXES);
+      const { from = '' } = stanza.attrs;
+      stanza.append(stanzaId(id, owner));
+      return { native: nativeOf(stanza, from), nick: parseJid(from)?.resource ?? '', at };
+    });
+  }
+
   #replay(occupant: Occupant, request: HistoryRequest): void {
+    this.#history ??= this.#recalled();
     const wanted = Math.min(request.stanzas, this.config.historyLength);
     const recent = wanted === 0 ? [] : this.#history.slice(-wanted);
     let characters = 0;

@@ -72,6 +72,13 @@ export class Muc implements Service {
     }
   }
 
+  /** An account is gone: so are its affiliations. */
+  erased(jid: Jid): void {
+    for (const room of this.#rooms.values()) {
+      if (room.affiliations.delete(jid.bare)) this.save(room);
+    }
+  }
+
   /** Keeps a persistent room's state, forgets a temporary one's. */
   save(room: Room): void {
     if (room.config.persistent) this.#stored.set(room.jid.bare, room.stored());
@@ -166,7 +173,11 @@ export class Muc implements Service {
     };
     const listening = (): void => {
       this.#rooms.set(room.jid.bare, room);
-      if (created) room.affiliations.set(from.bare, 'owner');
+      if (created) {
+        room.affiliations.set(from.bare, 'owner');
+        // A crash may have left what was said in another room of that name.
+        this.#host.archives.drop(room.jid.bare);
+      }
       const role = roleFor(room, from);
       const occupant = { nick: to.resource, jid: from, entity: sender, role, presence: stanza };
       const history = historyRequest(stanza, this.#host.context.clock.now());

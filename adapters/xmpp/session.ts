@@ -84,6 +84,11 @@ export class ClientSession implements Entity, OutboxOwner {
     return this.#ended;
   }
 
+  /** Stanzas of the client's since stream management was enabled. */
+  get received(): number {
+    return this.#management?.received ?? 0;
+  }
+
   /** Where resumption may find it. */
   get resumable(): boolean {
     return this.#management !== null && this.#management.id !== null;
@@ -268,14 +273,18 @@ export class ClientSession implements Entity, OutboxOwner {
     if (condition !== null) link?.end(condition, reason);
   }
 
-  /** Answers `<r/>` once everything before it is safe: `<a/>` is the publisher's confirmation. */
+  /**
+   * Answers `<r/>` once everything before it is safe, requests that changed something among it:
+   * `<a/>` is the publisher's confirmation.
+   */
   #acknowledge(asked: number): void {
     const management = this.#management;
     if (management === null) return;
     const safe = this.#safe(management);
     if (safe < asked) return;
     this.#askedAt = null;
-    this.#link?.writeElement(element('a', { xmlns: NS.MANAGEMENT, h: String(safe) }));
+    const answer = element('a', { xmlns: NS.MANAGEMENT, h: String(safe) });
+    this.#host.context.engine.safe(() => this.#link?.writeElement(answer));
   }
 
   /** How many stanzas may be acknowledged: those before the first whose message is not safe yet. */

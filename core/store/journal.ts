@@ -216,6 +216,12 @@ export class Journal {
     if (this.#writing || this.#closed || this.#open.empty) return;
     const batch = this.#open;
     this.#open = new Batch();
+    if (batch.items.length === 0 && batch.changed.size === 0) {
+      // Everything is safe already.
+      for (const done of batch.waiting) done();
+      this.#parts.settled();
+      return;
+    }
     this.#writing = true;
     const pieces = this.#encode(batch);
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0);

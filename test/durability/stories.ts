@@ -12,6 +12,9 @@ import { type GatewayProcess, startGatewayProcess } from '../support/gateway-pro
 /** `gateway` is the present process, also behind a `yield`. */
 export type Story = (gateway: () => GatewayProcess) => AsyncGenerator<void, void, void>;
 
+/** Longer than any step takes on a busy machine. */
+const STEP_MS_MAX = 25_000;
+
 interface Running {
   readonly name: string;
   readonly steps: AsyncGenerator<void, void, void>;
@@ -56,10 +59,17 @@ export function tell(
 
 async function advance(story: Running): Promise<void> {
   if (story.over) return;
+  let watchdog: NodeJS.Timeout | undefined;
+  const stuck = new Promise<never>((_, reject) => {
+    const why = new Error('waits for something that does not come');
+    watchdog = setTimeout(() => reject(why), STEP_MS_MAX);
+  });
   try {
-    story.over = (await story.steps.next()).done === true;
+    story.over = (await Promise.race([story.steps.next(), stuck])).done === true;
   } catch (error) {
     story.failure = error;
     story.over = true;
+  } finally {
+    clearTimeout(watchdog);
   }
 }

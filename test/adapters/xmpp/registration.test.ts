@@ -149,6 +149,17 @@ describe('an account', () => {
     bob.send("<presence type='subscribed' to='carol@localhost'/>");
     bob.send("<presence type='subscribe' to='carol@localhost'/>");
     carol.send("<presence type='subscribed' to='bob@localhost'/>");
+    const admin = 'http://jabber.org/protocol/muc#admin';
+    const room = "to='hall@rooms.localhost'";
+    bob.send(
+      "<presence to='hall@rooms.localhost/b'><x xmlns='http://jabber.org/protocol/muc'/></presence>",
+    );
+    bob.send(
+      `<iq type='set' id='m' ${room}><query xmlns='${admin}'><item jid='carol@localhost' affiliation='member'/></query></iq>`,
+    );
+    const members = `<iq type='get' id='l' ${room}><query xmlns='${admin}'><item affiliation='member'/></query></iq>`;
+    bob.take();
+    expect(bob.send(members)).toContain('jid="carol@localhost"');
     bob.take();
     expect(await ask(carol, `<remove/>${account('carol', 'x')}`)).toContain('<bad-request');
     const answer = await ask(carol, '<remove/>');
@@ -160,6 +171,7 @@ describe('an account', () => {
     expect(told).toContain('type="unsubscribed"');
     expect(told).toContain('<item jid="carol@localhost" subscription="none"/>');
     expect(depth(world, 'xmpp-inbox-carol@localhost')).toBe(null);
+    expect(bob.send(members)).not.toContain('carol');
     expect(
       bob.send("<message to='carol@localhost' type='chat' id='m'><body>hi</body></message>"),
     ).toContain('<service-unavailable');
