@@ -20,6 +20,7 @@ const LONG_KEY = 900;
 
 /** A routing key as it is stored, and back: '.' and '\0' change places. */
 export function swapSeparator(key: string): string {
+  if (!key.includes(SEPARATOR)) return key.replaceAll('.', SEPARATOR);
   return key.replace(/[.\0]/g, (character) => (character === '.' ? SEPARATOR : '.'));
 }
 

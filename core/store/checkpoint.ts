@@ -5,11 +5,12 @@
 import { open, type RootDatabase } from 'lmdb';
 import { breakSeal, brokenSeal, seal } from './checkpoint-seal.ts';
 import { StoreDamage } from './replay.ts';
+import { storedKey, storedValue, type TableKey } from './table-key.ts';
 
 export type Key = readonly (string | number)[];
 
-/** Null removes. Bytes as a key are a table's (`table-key.ts`). */
-export type Change = readonly [key: Key | Buffer, value: Buffer | null];
+/** Null removes. */
+export type Change = readonly [key: Key | TableKey, value: Buffer | null];
 
 /** What one checkpoint changes. */
 export type Changes = readonly Change[];
@@ -27,6 +28,12 @@ const META: Key = ['meta'];
  * ones are read.
  */
 const CHECKPOINT_VERSION = 3;
+
+/** Names tables some of whose entries are newer than the rest of the checkpoint. */
+export const UNFINISHED = 'unfinished';
+/** Entries of tables that are written in one turn. */
+const SLICE_CHANGES = 2048;
+const NOTHING = Buffer.alloc(0);
 
 interface Meta extends Place {
   readonly version: number;
@@ -76,14 +83,14 @@ export class CheckpointFile {
   }
 
   /** As the last checkpoint has it, or the one that is being written; null: not at all. */
-  get(key: Key | Buffer): Buffer | null {
+  get(key: Key | TableKey | Buffer): Buffer | null {
     if (this.#closed) return null;
     const bytes = this.#database.getBinary(lmdbKey(key));
     return bytes === undefined ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
-  has(key: Buffer): boolean {
-    return !this.#closed && this.#database.getBinaryFast(key) !== undefined;
+  has(key: TableKey): boolean {
+    return !this.#closed && this.#database.getBinaryFast(lmdbKey(key)) !== undefined;
   }
 
   /** Keys that are bytes, in order from `start` up to `end`, at most so many. */
@@ -93,22 +100,52 @@ export class CheckpointFile {
     return [...keys].filter((key) => Buffer.isBuffer(key));
   }
 
+  /** How many keys that are bytes there are from `start` up to `end`. */
+  count(start: Buffer, end: Buffer): number {
+    return this.#database.getKeysCount({ start, end });
+  }
+
   /** Changes and place as one; resolved when they are on the disk. */
   async write(changes: Changes, place: Place): Promise<void> {
-    const database = this.#database;
     await breakSeal(this.#path);
-    await database.transaction(() => {
-      for (const [key, value] of changes) {
-        if (value === null) void database.remove(lmdbKey(key));
-        else void database.put(lmdbKey(key), value);
-      }
-      const meta = { version: CHECKPOINT_VERSION, ...place };
-      void database.put([...META], Buffer.from(JSON.stringify(meta)));
-    });
-    await database.flushed;
-    // What is read from here on is this checkpoint's.
-    database.resetReadTxn();
+    const later = await this.#writeAhead(changes);
+    const finished = [...this.keysOf(UNFINISHED)].map((key): Change => [key, null]);
+    const meta = Buffer.from(JSON.stringify({ version: CHECKPOINT_VERSION, ...place }));
+    await this.#commit([...later, ...finished, [META, meta]]);
+    await this.#database.flushed;
     await seal(this.#path);
+  }
+
+  /**
+   * Tables' entries may be written bit by bit, so that others get their turn: the journal from the
+   * former place on has all of them. Only their counts are wrong until everything is written, which
+   * is noted. Returns what is to be written as one.
+   */
+  async #writeAhead(changes: Changes): Promise<Changes> {
+    const entries = changes.filter(([key]) => isTableKey(key));
+    if (entries.length <= SLICE_CHANGES) return changes;
+    const tables = new Set<number>();
+    for (const [key] of entries) if (isTableKey(key)) tables.add(key.table);
+    await this.#commit([...tables].map((table) => [[UNFINISHED, table], NOTHING]));
+    for (let at = 0; at < entries.length; at += SLICE_CHANGES) {
+      await this.#commit(entries.slice(at, at + SLICE_CHANGES));
+    }
+    return changes.filter(([key]) => !isTableKey(key));
+  }
+
+  async #commit(changes: Changes): Promise<void> {
+    await this.#database.transaction(() => {
+      for (const [key, value] of changes) {
+        if (value === null) void this.#database.remove(lmdbKey(key));
+        else
+          void this.#database.put(
+            lmdbKey(key),
+            isTableKey(key) ? storedValue(key.key, value) : value,
+          );
+      }
+    });
+    // What is read from here on has it.
+    this.#database.resetReadTxn();
   }
 
   async close(): Promise<void> {
@@ -122,8 +159,13 @@ export class CheckpointFile {
   }
 }
 
-function lmdbKey(key: Key | Buffer): (string | number)[] | Buffer {
-  return Buffer.isBuffer(key) ? key : [...key];
+function isTableKey(key: Key | TableKey | Buffer): key is TableKey {
+  return 'table' in key;
+}
+
+function lmdbKey(key: Key | TableKey | Buffer): (string | number)[] | Buffer {
+  if (Buffer.isBuffer(key)) return key;
+  return isTableKey(key) ? storedKey(key) : [...key];
 }
 
 /** Above every key element that we use. */

@@ -312,10 +312,12 @@ export function readMessage(reader: RecordReader, formats: Registry<Format>): Me
   );
 }
 
+/** Where values are written before they are copied as they are. */
+const SCRATCH = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+
 /** A message as the value of a table. */
 export function encodeMessage(message: Message): Buffer {
-  const bytes = 256 + message.native.length + message.body.length;
-  const writer = new RecordWriter(0, Buffer.allocUnsafeSlow(bytes));
+  const writer = new RecordWriter(0, SCRATCH);
   writeMessage(writer, message);
   writer.raw(message.body);
   return Buffer.concat(writer.take());

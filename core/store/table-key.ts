@@ -8,6 +8,13 @@
  * What begins with 3 is none of LMDB's own kinds of key, and is left as it is.
  */
 import { createHash } from 'node:crypto';
+import { RecordReader } from './records.ts';
+
+/** A key of the table with this number. */
+export interface TableKey {
+  readonly table: number;
+  readonly key: string;
+}
 
 const MARK = 3;
 const HEAD_BYTES = 5;
@@ -15,12 +22,11 @@ const KEY_UNITS_MAX = 960;
 const HASH_BYTES = 32;
 const LONG_BYTES = HEAD_BYTES + 2 * KEY_UNITS_MAX + HASH_BYTES;
 
-/** Whether keys that begin alike are told apart by a hash, which says nothing of their order. */
-export function isLong(key: string): boolean {
+function isLong(key: string): boolean {
   return key.length >= KEY_UNITS_MAX;
 }
 
-export function storedKey(table: number, key: string): Buffer {
+export function storedKey({ table, key }: TableKey): Buffer {
   const start = storedStart(table, key);
   if (!isLong(key)) return start;
   return Buffer.concat([start, createHash('sha256').update(key, 'utf16le').digest()]);
@@ -52,6 +58,26 @@ export function keyOf(stored: Buffer): string | null {
 /** Above all long keys that begin as this one does. */
 export function groupEnd(stored: Buffer): Buffer {
   return Buffer.concat([stored.subarray(0, LONG_BYTES - HASH_BYTES), ABOVE_HASHES]);
+}
+
+/** A value as it is stored: a long key is in front of it. */
+export function storedValue(key: string, value: Buffer): Buffer {
+  if (!isLong(key)) return value;
+  const bytes = Buffer.from(key, 'utf16le');
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(bytes.length);
+  return Buffer.concat([length, bytes, value]);
+}
+
+export function bareValue(key: string, stored: Buffer): Buffer {
+  return isLong(key) ? longEntry(stored).value : stored;
+}
+
+/** The long key that a stored value begins with, and what is behind it. */
+export function longEntry(stored: Buffer): { readonly key: string; readonly value: Buffer } {
+  const reader = new RecordReader(stored);
+  const key = reader.raw(reader.u32()).toString('utf16le');
+  return { key, value: reader.rest() };
 }
 
 const ABOVE_HASHES = Buffer.alloc(HASH_BYTES, 0xff);

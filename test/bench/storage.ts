@@ -1,7 +1,7 @@
 /**
  * The durable store under load: a backlog of persistent messages, filled with confirms, closed or
  * killed, opened again and drained in order; the same with messages that wait for their time; then
- * many queues and bindings.
+ * last values by the million, and what finding some of them takes; then many queues and bindings.
  *
  *     npm run build && node dist/test/bench/storage.js                     1,000,000 of 128 bytes
  *     node dist/test/bench/storage.js --messages 100000 --size 1024
@@ -44,11 +44,13 @@ const { values: options } = parseArgs({
     queues: { type: 'string', default: '10000' },
     bindings: { type: 'string', default: '100000' },
     delayed: { type: 'string', default: '1000000' },
+    retained: { type: 'string', default: '1000000' },
   },
 });
 
 const MESSAGES = Number(options.messages);
 const DELAYED = Number(options.delayed);
+const RETAINED = Number(options.retained);
 const DELAY_MS = 86_400_000;
 const WINDOW = Number(options.window);
 const QUEUE = 'backlog';
@@ -123,12 +125,17 @@ function bodyOf(n: number): string {
 }
 
 /** Keeps a window of unconfirmed messages full until all are confirmed. */
-function publishAll(session: Session, count: number, parts: MessageParts): Promise<void> {
+function publishAll(
+  session: Session,
+  count: number,
+  partsOf: (n: number) => MessageParts,
+): Promise<void> {
   return new Promise((resolve) => {
     let [next, confirmed, open] = [0, 0, true];
     const pump = (): void => {
       while (open && next < count && next - confirmed < WINDOW) {
-        const each = message({ key: QUEUE, body: bodyOf(next), durable: true, ...parts });
+        const parts = { key: QUEUE, body: bodyOf(next), durable: true, ...partsOf(next) };
+        const each = message(parts);
         next++;
         open = publisher.publish(each, next, false);
       }
@@ -155,7 +162,7 @@ async function fill(): Promise<Report> {
   void session.declareQueue(spec(QUEUE), false);
   const peak = new Peak();
   const [begun, cpu] = [performance.now(), process.cpuUsage()];
-  await publishAll(session, MESSAGES, {});
+  await publishAll(session, MESSAGES, () => ({}));
   return { ...rates(begun, cpu, MESSAGES), ...peak.stop() };
 }
 
@@ -171,7 +178,7 @@ async function delay(): Promise<Report> {
   void session.bind({ ...binding, arguments: new Map() });
   const [begun, cpu] = [performance.now(), process.cpuUsage()];
   const headers = { 'x-delay': String(DELAY_MS) };
-  await publishAll(session, DELAYED, { exchange: 'late', headers });
+  await publishAll(session, DELAYED, () => ({ exchange: 'late', headers }));
   return { ...rates(begun, cpu, DELAYED), ...peak.stop() };
 }
 
@@ -188,6 +195,38 @@ function rates(begun: number, before: NodeJS.CpuUsage, count: number): Report {
     rate: Math.round(count / seconds),
     cpuMicros: ((user + system) / count).toFixed(2),
   };
+}
+
+/** One value in a thousand is an alarm, and a thousand are at each site. */
+function valueKey(n: number): string {
+  const leaf = n % 1000 === Math.floor(n / 1000) ? 'alarm' : 'temperature';
+  return `site${n % 1000}.room${n}.${leaf}`;
+}
+
+async function retain(): Promise<Report> {
+  const { session } = await start();
+  const peak = new Peak();
+  const [begun, cpu] = [performance.now(), process.cpuUsage()];
+  const exchange = 'amq.topic';
+  await publishAll(session, RETAINED, (n) => ({ exchange, key: valueKey(n), retain: true }));
+  return { ...rates(begun, cpu, RETAINED), ...peak.stop() };
+}
+
+/** What the first questions for last values cost, and the same ones again. */
+async function values(): Promise<Report> {
+  const { session, startMs } = await start();
+  const rss = (): number => Math.round(process.memoryUsage.rss() / 2 ** 20);
+  const startRssMb = rss();
+  const ask = (pattern: string): string => {
+    const begun = performance.now();
+    const { length } = session.retained('amq.topic', pattern) as readonly unknown[];
+    return `${(performance.now() - begun).toFixed(2)} ms for ${length}`;
+  };
+  const report: Record<string, string | number> = { readyMs: Math.round(startMs), startRssMb };
+  for (const pattern of [valueKey(77), valueKey(78), 'site7.#', 'site7.#', '*.*.alarm']) {
+    report[Object.hasOwn(report, pattern) ? `${pattern} again` : pattern] = ask(pattern);
+  }
+  return { ...report, rssMb: rss() };
 }
 
 async function reopen(): Promise<Report> {
@@ -265,6 +304,8 @@ const STEPS: Readonly<Record<string, () => Promise<Report>>> = {
   drain,
   delay,
   due,
+  retain,
+  values,
   define,
 };
 
@@ -297,5 +338,6 @@ if (step !== undefined) {
   // Killed after filling: the journal is replayed. Closed: the checkpoint has it all.
   if (MESSAGES > 0) await run(['fill', 'reopen', 'close', 'reopen', 'drain', 'reopen']);
   if (DELAYED > 0) await run(['delay', 'reopen', 'close', 'reopen', 'due']);
+  if (RETAINED > 0) await run(['retain', 'values', 'close', 'values']);
   if (Number(options.queues) > 0) await run(['define', 'reopen', 'close', 'reopen']);
 }

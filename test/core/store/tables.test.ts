@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Change, CheckpointFile } from '../../../core/store/checkpoint.ts';
+import { type Change, CheckpointFile, UNFINISHED } from '../../../core/store/checkpoint.ts';
 import { RecordWriter } from '../../../core/store/records.ts';
 import { Space } from '../../../core/store/space.ts';
 import type { Table } from '../../../core/table.ts';
@@ -155,6 +155,40 @@ describe('a table on the disk', () => {
     await reopen();
     expect(space.table('a').size).toBe(0);
     expect(space.table('a\0b').size).toBe(1);
+  });
+
+  it('counts and finds all when the process died in the middle of a checkpoint', async () => {
+    const fill = (name: string, from: number): void => {
+      for (let n = from; n < from + 3000; n++) space.table(name).set(`k${n}`, bytes(String(n)));
+    };
+    fill('old', 0);
+    await write();
+    fill('old', 1000);
+    fill('new', 0);
+    for (let n = 0; n < 500; n++) space.table('old').delete(`k${n}`);
+    // LMDB refuses so long a key, when the tables' entries have been written.
+    const refused: Change = [[''.padEnd(3000, 'x')], bytes('')];
+    await expect(checkpoint.write([...space.takeChanges(), refused], PLACE)).rejects.toThrow();
+    await reopen();
+    expect([...checkpoint.keysOf(UNFINISHED)].length).toBe(2);
+    // What the journal has is there again.
+    fill('old', 1000);
+    fill('new', 0);
+    for (let n = 0; n < 500; n++) space.table('old').delete(`k${n}`);
+    const check = (): void => {
+      for (const [name, size] of [
+        ['old', 3500],
+        ['new', 3000],
+      ] as const) {
+        expect(space.table(name).size).toBe(size);
+        expect([...space.table(name).keys()].length).toBe(size);
+      }
+    };
+    check();
+    await write();
+    await reopen();
+    check();
+    expect([...checkpoint.keysOf(UNFINISHED)]).toEqual([]);
   });
 
   it('answers nothing, and does not fail, when the store is closed', async () => {
