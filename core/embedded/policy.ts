@@ -10,14 +10,15 @@ import { BrokerError, ConfigError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { HeaderTable } from '../message.ts';
 import { compilePattern } from '../pattern.ts';
-import type {
-  ConfiguredPolicy,
-  Governed,
-  PolicyKind,
-  PolicyRequest,
-  PolicySpec,
-  PolicyTarget,
-  PolicyView,
+import {
+  type ConfiguredPolicy,
+  type Governed,
+  POLICY_KINDS,
+  type PolicyKind,
+  type PolicyRequest,
+  type PolicySpec,
+  type PolicyTarget,
+  type PolicyView,
 } from '../policy.ts';
 import type { Definitions } from '../store.ts';
 import type { Exchange } from './exchange.ts';
@@ -30,12 +31,14 @@ const RECORDS: Readonly<Record<PolicyKind, string>> = {
   operator: 'operator-policy',
 };
 
-/** Beside these `exchanges`; a session's queue is what RabbitMQ has a classic one for. */
-const TARGETS: Readonly<Record<string, PolicyTarget>> = {
-  classic: 'classic_queues',
-  session: 'classic_queues',
-  quorum: 'quorum_queues',
-  stream: 'streams',
+const EXCHANGE = 'exchange';
+/** By type of what it is for; a session's queue is what RabbitMQ has a classic one for. */
+const TARGETS: Readonly<Record<string, readonly PolicyTarget[]>> = {
+  [EXCHANGE]: ['all', 'exchanges'],
+  classic: ['all', 'queues', 'classic_queues'],
+  session: ['all', 'queues', 'classic_queues'],
+  quorum: ['all', 'queues', 'quorum_queues'],
+  stream: ['all', 'queues', 'streams'],
 };
 
 export interface PoliciesContext {
@@ -48,6 +51,8 @@ export interface PoliciesContext {
 
 interface Policy extends PolicyView {
   readonly regularExpression: RegExp;
+  /** Types of queue that it is for, and `exchange`. */
+  readonly types: readonly string[];
 }
 
 /** The policies that count for one exchange or queue, if any does. */
@@ -56,6 +61,9 @@ interface Rule {
   readonly operator: Policy | null;
   readonly governed: Governed;
 }
+
+/** Whether a change of policies may be one for an exchange or queue. */
+export type Concern = (target: Exchange | Queue) => boolean;
 
 const UNGOVERNED: Governed = { policy: null, operatorPolicy: null, effectivePolicyDefinition: {} };
 
@@ -66,6 +74,8 @@ export class Policies {
   /** As they count: the highest priority first. */
   readonly #ranked: Record<PolicyKind, readonly Policy[]> = { user: [], operator: [] };
   readonly #rules = new WeakMap<Exchange | Queue, Rule>();
+  /** Rules by the names of their policies, until these change: many targets share one. */
+  readonly #made = new Map<string, Rule>();
 
   /** Those of the configuration stand in for stored ones of their names. */
   constructor(context: PoliciesContext) {
@@ -79,21 +89,23 @@ export class Policies {
   }
 
   list(kind: PolicyKind): readonly PolicyView[] {
-    return [...this.#policies[kind].values()].map(({ regularExpression: _, ...view }) => view);
+    return [...this.#policies[kind].values()].map(viewOf);
   }
 
   /**
-   * Returns whether that changed anything. Throws `precondition-failed` for what cannot be a policy,
-   * or is one too many, and `not-allowed` for one of the configuration.
+   * Returns what it may concern. Throws `precondition-failed` for what cannot be a policy, or is one
+   * too many, and `not-allowed` for one of the configuration.
    */
-  set(kind: PolicyKind, request: PolicyRequest): boolean {
+  set(kind: PolicyKind, request: PolicyRequest): Concern {
     const spec = this.check(kind, request, false);
-    if (spec === null) return false;
+    if (spec === null) return () => false;
     const { name } = spec;
-    this.#policies[kind].set(name, compiled(spec, false));
+    const former = this.#policies[kind].get(name);
+    const policy = compiled(spec, false);
+    this.#policies[kind].set(name, policy);
     this.#context.definitions.put(RECORDS[kind], this.#key(name), recordOf(spec));
     this.#rank(kind);
-    return true;
+    return concernOf(former === undefined ? [policy] : [policy, former]);
   }
 
   /** Throws as `set` does; null: it is there already. `fresh`: where no policy is yet. */
@@ -112,29 +124,31 @@ export class Policies {
     return spec;
   }
 
-  /** Throws `not-found` in RabbitMQ's words, and `not-allowed` for one of the configuration. */
-  clear(kind: PolicyKind, name: string): void {
+  /** As `set`. Throws `not-found` in RabbitMQ's words, or `not-allowed`. */
+  clear(kind: PolicyKind, name: string): Concern {
     const current = this.#policies[kind].get(name);
     if (current === undefined) throw new BrokerError('not-found', 'Parameter does not exist');
     this.#requireOwn(kind, current);
     this.#policies[kind].delete(name);
     this.#context.definitions.delete(RECORDS[kind], this.#key(name));
     this.#rank(kind);
+    return concernOf([current]);
   }
 
   /** The vhost is deleted: nothing is stored of it any more. */
   drop(): void {
-    for (const kind of ['user', 'operator'] as const) {
-      for (const [name, { configured }] of this.#policies[kind]) {
-        if (!configured) this.#context.definitions.delete(RECORDS[kind], this.#key(name));
+    const { definitions } = this.#context;
+    for (const kind of POLICY_KINDS) {
+      const keys = [...definitions.entries(RECORDS[kind])].map(([key]) => key);
+      for (const key of keys) {
+        if (key.startsWith(this.#key(''))) definitions.delete(RECORDS[kind], key);
       }
     }
   }
 
   /** Has what counts for an exchange or queue now count for it. Returns whether that is new. */
   govern(target: Exchange | Queue): boolean {
-    const type = 'type' in target ? target.type : null;
-    const rule = this.#rule(target.spec.name, type);
+    const rule = this.#rule(target.spec.name, typeOf(target));
     const current = this.#rules.get(target);
     if (rule?.user === current?.user && rule?.operator === current?.operator) return false;
     if (rule === undefined) this.#rules.delete(target);
@@ -156,17 +170,24 @@ export class Policies {
     return effectiveArguments(own, rule.governed.effectivePolicyDefinition, type, accepts);
   }
 
-  /** `type`: of a queue; null: an exchange. */
-  #rule(name: string, type: string | null): Rule | undefined {
+  #rule(name: string, type: string): Rule | undefined {
     const user = this.#ranked.user.find((policy) => isFor(policy, name, type)) ?? null;
     const operator = this.#ranked.operator.find((policy) => isFor(policy, name, type)) ?? null;
     if (user === null && operator === null) return undefined;
-    const definition = mergeDefinitions(user?.definition ?? {}, operator?.definition ?? {});
     const names = { policy: user?.name ?? null, operatorPolicy: operator?.name ?? null };
-    return { user, operator, governed: { ...names, effectivePolicyDefinition: definition } };
+    const key = JSON.stringify(names);
+    let rule = this.#made.get(key);
+    if (rule === undefined) {
+      const definition = mergeDefinitions(user?.definition ?? {}, operator?.definition ?? {});
+      const governed = { ...names, effectivePolicyDefinition: definition };
+      rule = { user, operator, governed };
+      this.#made.set(key, rule);
+    }
+    return rule;
   }
 
   #rank(kind: PolicyKind): void {
+    this.#made.clear();
     this.#ranked[kind] = [...this.#policies[kind].values()].sort(
       (one, other) => other.priority - one.priority || (one.name < other.name ? -1 : 1),
     );
@@ -221,7 +242,17 @@ export function requirePolicies(configured: readonly ConfiguredPolicy[]): void {
 }
 
 function compiled(spec: PolicySpec, configured: boolean): Policy {
-  return { ...spec, configured, regularExpression: compilePattern(spec.pattern) };
+  const keys = Object.keys(spec.definition);
+  const types = Object.keys(TARGETS).filter(
+    (type) =>
+      TARGETS[type]?.includes(spec.applyTo) === true &&
+      (type === EXCHANGE || keys.every((key) => typesOf(key)?.includes(type))),
+  );
+  return { ...spec, configured, regularExpression: compilePattern(spec.pattern), types };
+}
+
+function viewOf({ name, pattern, applyTo, priority, definition, configured }: Policy): PolicyView {
+  return { name, pattern, applyTo, priority, definition, configured };
 }
 
 /** As it is stored: the same text for the same policy. */
@@ -230,13 +261,15 @@ function recordOf({ pattern, applyTo, priority, definition: given }: PolicySpec)
   return JSON.stringify({ version: RECORD_VERSION, pattern, applyTo, priority, definition });
 }
 
-function isFor(policy: Policy, name: string, type: string | null): boolean {
-  const { applyTo, definition, regularExpression } = policy;
-  const targets: readonly PolicyTarget[] =
-    type === null ? ['exchanges'] : ['queues', TARGETS[type] ?? 'queues'];
-  if (applyTo !== 'all' && !targets.includes(applyTo)) return false;
-  if (type !== null && !Object.keys(definition).every((key) => typesOf(key)?.includes(type))) {
-    return false;
-  }
-  return regularExpression.test(name);
+function isFor({ types, regularExpression }: Policy, name: string, type: string): boolean {
+  return types.includes(type) && regularExpression.test(name);
+}
+
+function typeOf(target: Exchange | Queue): string {
+  return 'type' in target ? target.type : EXCHANGE;
+}
+
+/** What one of these policies matches. */
+function concernOf(policies: readonly Policy[]): Concern {
+  return (target) => policies.some((policy) => isFor(policy, target.spec.name, typeOf(target)));
 }

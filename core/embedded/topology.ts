@@ -14,7 +14,7 @@ import type { Definitions } from '../store.ts';
 import { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
 import { createRouter } from './exchanges/deduplication.ts';
-import type { Policies } from './policy.ts';
+import type { Concern, Policies } from './policy.ts';
 import type { Retained } from './retained.ts';
 import type { ExchangeType, Queue, RouterContext } from './types.ts';
 
@@ -81,11 +81,12 @@ export class Topology {
     return this.#context.policies.governed(target);
   }
 
-  /** Policies have changed: what counts now counts at once. */
-  govern(): void {
-    const { policies } = this.#context;
-    const exchanges = [...this.#exchanges.values()].filter((each) => policies.govern(each));
-    const queues = [...this.#queues.values()].filter((each) => policies.govern(each));
+  /** Policies have changed for what is `concerned`: what counts now counts at once. */
+  govern(concerned: Concern): void {
+    const isNew = (target: Exchange | Queue): boolean =>
+      concerned(target) && this.#context.policies.govern(target);
+    const exchanges = [...this.#exchanges.values()].filter(isNew);
+    const queues = [...this.#queues.values()].filter(isNew);
     for (const exchange of exchanges) {
       exchange.apply(this.governed(exchange).effectivePolicyDefinition);
     }

@@ -138,12 +138,11 @@ export class VirtualHost {
   }
 
   setPolicy(kind: PolicyKind, request: PolicyRequest): void {
-    if (this.policies.set(kind, request)) this.topology.govern();
+    this.topology.govern(this.policies.set(kind, request));
   }
 
   clearPolicy(kind: PolicyKind, name: string): void {
-    this.policies.clear(kind, name);
-    this.topology.govern();
+    this.topology.govern(this.policies.clear(kind, name));
   }
 
   declareExchange(spec: ExchangeSpec, passive: boolean, trusted: boolean): void {

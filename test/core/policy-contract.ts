@@ -120,6 +120,26 @@ export function policyContract(name: string, create: () => Subject): void {
         ]);
       });
 
+      it('is another one where a pattern has changed', async () => {
+        await declare('q');
+        await declare('other');
+        set({ 'max-length': 1 });
+        set({ 'max-length': 1 }, { pattern: '^other' });
+        expect(['q', 'other'].map((queue) => governed(queue).policy)).toEqual([null, 'p']);
+      });
+
+      it('goes with its vhost', async () => {
+        const { admin } = subject.engine;
+        admin.putVhost('shop', {});
+        admin.setPolicy('shop', 'user', QUIET);
+        admin.setPolicy('shop', 'operator', QUIET);
+        admin.deleteVhost('shop');
+        admin.putVhost('shop', {});
+        expect(
+          ['user', 'operator'].map((kind) => admin.policies('shop', kind as PolicyKind)),
+        ).toEqual([[], []]);
+      });
+
       it('takes patterns as Perl has them', async () => {
         await declare('Order-1');
         const matches = (pattern: string): boolean => {
