@@ -29,8 +29,8 @@ interface Key {
   readonly accepts: (value: unknown) => boolean;
   /** Of an argument and a policy's value the smaller counts. */
   readonly smaller?: boolean;
-  /** Operators may say it too; of two policies' values the smaller counts. */
-  readonly operator?: boolean;
+  /** Operators may say it too: whose value counts where users do as well. */
+  readonly operator?: 'smaller' | 'larger' | 'operator';
 }
 
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
@@ -57,31 +57,41 @@ const KEYS: Readonly<Record<string, Key>> = {
     types: ['quorum'],
     accepts: oneOf('at-most-once', 'at-least-once'),
   },
-  'message-ttl': { noun: 'message TTL', types: QUEUES, accepts: isDuration, operator: true },
-  expires: { noun: 'queue expiry', types: QUEUES, accepts: isWait, operator: true },
-  'max-length': { noun: 'maximum length', types: QUEUES, accepts: isCount, operator: true },
+  'message-ttl': { noun: 'message TTL', types: QUEUES, accepts: isDuration, operator: 'smaller' },
+  expires: { noun: 'queue expiry', types: QUEUES, accepts: isWait, operator: 'smaller' },
+  'max-length': { noun: 'maximum length', types: QUEUES, accepts: isCount, operator: 'smaller' },
   'max-length-bytes': {
     noun: 'maximum length in bytes',
     types: ANY,
     accepts: isCount,
-    operator: true,
+    operator: 'smaller',
   },
   'max-in-memory-length': {
     noun: 'maximum memory in bytes',
     types: QUEUES,
     accepts: isCount,
-    operator: true,
+    operator: 'smaller',
   },
   'max-in-memory-bytes': {
     noun: 'maximum memory in bytes',
     types: QUEUES,
     accepts: isCount,
-    operator: true,
+    operator: 'smaller',
   },
   'queue-mode': { noun: 'queue-mode value', types: CLASSIC, accepts: oneOf('default', 'lazy') },
-  'queue-version': { noun: 'queue-version value', types: ANY, accepts: oneOf(1, 2) },
+  'queue-version': {
+    noun: 'queue-version value',
+    types: ANY,
+    accepts: oneOf(1, 2),
+    operator: 'operator',
+  },
   overflow: { noun: 'overflow value', types: QUEUES, accepts: oneOf(...OVERFLOWS) },
-  'delivery-limit': { noun: 'delivery limit', types: ['quorum'], accepts: isCount, operator: true },
+  'delivery-limit': {
+    noun: 'delivery limit',
+    types: ['quorum'],
+    accepts: isCount,
+    operator: 'smaller',
+  },
   'max-age': { noun: 'max age', types: ['stream'], accepts: isAge },
   'stream-max-segment-size-bytes': {
     noun: 'segment size',
@@ -92,6 +102,17 @@ const KEYS: Readonly<Record<string, Key>> = {
     noun: 'queue leader locator value',
     types: ['quorum', 'stream'],
     accepts: oneOf('client-local', 'balanced', 'random', 'least-leaders'),
+  },
+  'stream-filter-size-bytes': {
+    noun: 'stream filter size',
+    types: ['stream'],
+    accepts: (value) => isCount(value) && Number(value) >= 16 && Number(value) <= 255,
+  },
+  'target-group-size': {
+    noun: 'target group size',
+    types: ['quorum'],
+    accepts: isPositive,
+    operator: 'larger',
   },
   'initial-cluster-size': { noun: 'cluster size', types: ['stream'], accepts: isCount },
   'consumer-timeout': { noun: 'consumer timeout', types: ANY, accepts: isDuration, smaller: true },
@@ -136,7 +157,7 @@ export function typesOf(key: string): readonly string[] | undefined {
 }
 
 function isForOperators(key: string): boolean {
-  return Object.hasOwn(KEYS, key) && KEYS[key]?.operator === true;
+  return Object.hasOwn(KEYS, key) && KEYS[key]?.operator !== undefined;
 }
 
 /**
@@ -163,7 +184,7 @@ export function effectiveArguments(
 function prevails(key: string, value: PolicyValue, argument: HeaderValue, type: string): boolean {
   if (POLICIES_PREVAIL[type]?.includes(key) === true) return true;
   const { operator, smaller: least } = KEYS[key] ?? {};
-  return (operator === true || least === true) && value < (plain(argument) as PolicyValue);
+  return (operator === 'smaller' || least === true) && value < (plain(argument) as PolicyValue);
 }
 
 /** Everything that is wrong with a policy, in RabbitMQ's words and order. */
@@ -190,14 +211,15 @@ export function mergeDefinitions(
   const merged: Record<string, PolicyValue> = {};
   for (const key of [...new Set([...Object.keys(user), ...Object.keys(operator)])].sort()) {
     const [own, bound] = [user[key], operator[key]];
-    const value = own === undefined ? bound : bound === undefined ? own : smaller(own, bound);
+    const value = own === undefined ? bound : bound === undefined ? own : merge(key, own, bound);
     if (value !== undefined) merged[key] = value;
   }
   return merged;
 }
 
-function smaller(one: PolicyValue, other: PolicyValue): PolicyValue {
-  return one <= other ? one : other;
+function merge(key: string, own: PolicyValue, bound: PolicyValue): PolicyValue {
+  const rule = KEYS[key]?.operator;
+  return rule === 'operator' || own > bound === (rule === 'smaller') ? bound : own;
 }
 
 function patternProblem(pattern: unknown): string | null {

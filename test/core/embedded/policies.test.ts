@@ -190,6 +190,8 @@ describe('a value that cannot be', () => {
       'parse error while reading policy definition: <<"x">>. Validator: operator_policy_validator.',
     ],
     ['user', { 'max-length': -1, 'message-ttl': 'x' }, '-1 is not a valid maximum length'],
+    ['user', { 'stream-filter-size-bytes': 15 }, '15 is not a valid stream filter size'],
+    ['operator', { 'target-group-size': 0 }, '0 is not a valid target group size'],
     ['user', { 'message-ttl': 1.5 }, '1.5 is not a valid message TTL'],
     ['user', { 'message-ttl': 1e12 }, '1000000000000 is not a valid message TTL'],
     ['user', { expires: 0 }, '0 is not a valid queue expiry'],
@@ -248,6 +250,15 @@ describe('merging', () => {
         }
       }),
     );
+  });
+
+  it('goes by who says it where there is no smaller', () => {
+    const of = (value: number): PolicyDefinition => ({
+      'target-group-size': value,
+      'queue-version': value,
+    });
+    expect(mergeDefinitions(of(1), of(2))).toEqual(of(2));
+    expect(mergeDefinitions(of(2), of(1))).toEqual({ 'target-group-size': 2, 'queue-version': 1 });
   });
 
   it('with arguments never loosens what was declared, and keeps what no policy says', () => {
