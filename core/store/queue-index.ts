@@ -58,7 +58,9 @@ export class QueueIndex {
     const at = (position - base) * STRIDE;
     const block = this.#block(base) ?? this.#insert(base);
     let cells = block.live === 0 ? block.cells : this.#cells(block);
-    if (this.#parts.cache.isLost(block)) throw new StoreDamage(`position ${base} is lost`);
+    if (this.#parts.cache.isLost(block)) {
+      throw new StoreDamage(`an index is damaged at position ${base}, and is not written over`);
+    }
     if (cells === null || at >= cells.length) cells = grown(cells, at);
     this.#change(block, cells);
     if (cells[at] === 0) {

@@ -12,6 +12,7 @@ import type { Element } from '@xmpp/xml';
 import { connect as connectAmqp } from 'amqplib';
 import { connectAsync as connectMqtt } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ConfigFile } from '../../core/config.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 
@@ -145,7 +146,20 @@ async function publishXmpp(port: number, publisher: Publisher): Promise<Begin> {
     );
 }
 
-describe('a gateway that is killed', () => {
+/** Everything goes through the disk: queues, their indexes, and a checkpoint every other moment. */
+const SMALL: ConfigFile = {
+  limits: {
+    queue_window_bytes: 20_000,
+    store_index_bytes_max: 0,
+    store_checkpoint_bytes: 200_000,
+    store_segment_bytes: 500_000,
+  },
+};
+
+describe.each([
+  ['', {}],
+  [', with nothing in memory', SMALL],
+])('a gateway that is killed%s', (_, config) => {
   let directory: string;
   let gateway: GatewayProcess;
   const random = new SeededRandom(Number(process.env['KILL_SEED'] ?? 1));
@@ -153,7 +167,7 @@ describe('a gateway that is killed', () => {
 
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'rosettamq-kill-'));
-    gateway = await startGatewayProcess(directory);
+    gateway = await startGatewayProcess(directory, config);
   });
 
   afterAll(async () => {
@@ -192,7 +206,7 @@ describe('a gateway that is killed', () => {
       ]);
       for (const begin of ready) begin();
       await killAfter(100 + random.below(1500));
-      gateway = await startGatewayProcess(directory);
+      gateway = await startGatewayProcess(directory, config);
     }
     for (const publisher of Object.values(publishers)) await requireAll(gateway, publisher);
   });
@@ -215,7 +229,7 @@ describe('a gateway that is killed', () => {
     channel.sendToQueue('jobs', Buffer.from('200'), { persistent: true });
     await channel.waitForConfirms();
     await gateway.kill();
-    gateway = await startGatewayProcess(directory);
+    gateway = await startGatewayProcess(directory, config);
     const bodies = await drain(gateway, 'jobs');
     expect(bodies).toEqual(Array.from({ length: 101 }, (_, index) => String(index + 100)));
   });

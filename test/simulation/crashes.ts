@@ -4,9 +4,10 @@
  * confirmed is safe from then on, and each restart is held against it.
  */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { Credit, type Delivery, Fate, Outcome, type Session } from '../../core/engine.ts';
 import { SILENT_LOG } from '../../core/log.ts';
 import { Registry } from '../../core/registry.ts';
@@ -42,6 +43,8 @@ export class CrashSimulation {
   readonly #random: SeededRandom;
   #disk: FaultyDisk;
   readonly #limits: { queueWindowBytes: number };
+  /** Segments and checkpoints of so many bytes; what a checkpoint has is not in memory. */
+  readonly #bytes: number;
   readonly #ledger = new Ledger();
   #directory = mkdtempSync(join(tmpdir(), 'rosettamq-'));
   #clock = new ManualClock();
@@ -58,15 +61,19 @@ export class CrashSimulation {
     this.#random = new SeededRandom(seed);
     this.#disk = new FaultyDisk(this.#random);
     this.#limits = { queueWindowBytes: this.#random.pick([0, 600, 3000, 1e6]) };
+    this.#bytes = this.#random.pick([1e9, 1e9, 8000, 2000]);
   }
 
   /** Returns how often it was started again. */
   async run(steps: number): Promise<number> {
     try {
       this.#start();
+      // From here on there is a seal.
+      await this.#stop();
       for (let step = 0; step < steps; step++) {
         await this.#step();
         this.#clock.advance(0);
+        await this.#quiet();
       }
       await this.#end();
       return this.#restarts;
@@ -214,6 +221,12 @@ export class CrashSimulation {
     const spec = { name, durable: true, exclusive: false, autoDelete: false };
     const table = new Map(Object.entries(QUEUES[name] ?? {}));
     void this.#session.declareQueue({ ...spec, arguments: table }, false);
+    this.#bind(name);
+    const max = QUEUES[name]?.['x-max-length'];
+    this.#ledger.declare(name, typeof max === 'number' ? max : null);
+  }
+
+  #bind(name: string): void {
     void this.#session.bind({
       source: 'amq.fanout',
       destination: name,
@@ -221,8 +234,6 @@ export class CrashSimulation {
       routingKey: '',
       arguments: new Map(),
     });
-    const max = QUEUES[name]?.['x-max-length'];
-    this.#ledger.declare(name, typeof max === 'number' ? max : null);
   }
 
   #late(): void {
@@ -239,6 +250,21 @@ export class CrashSimulation {
     this.#disk.refusal = null;
     this.#disk.free = 1e12;
     this.#clock.advance(this.#random.below(3) * 1000);
+  }
+
+  /**
+   * Waits for a checkpoint that is under way, which takes its own time, so that a seed repeats. There
+   * is no seal meanwhile.
+   */
+  async #quiet(): Promise<void> {
+    const sealed = (): boolean => existsSync(join(this.#directory, 'state.mdb.seal'));
+    while (this.#bytes < 1e9) {
+      await turn();
+      if (!sealed()) continue;
+      // What came to be done meanwhile may want another one.
+      this.#clock.advance(0);
+      if (sealed()) return;
+    }
   }
 
   /** The process dies. The next one finds the same journal, and the last checkpoint. */
@@ -275,6 +301,8 @@ export class CrashSimulation {
     rmSync(join(this.#directory, 'lock'), { force: true });
     this.#open();
     this.#audit();
+    // As clients do: the crash may have been between a queue and its binding.
+    for (const name of this.#ledger.queues.keys()) this.#bind(name);
     this.#consumeStream();
   }
 
@@ -295,9 +323,8 @@ export class CrashSimulation {
       clock: this.#clock,
       log: SILENT_LOG,
       formats: new Registry('format', [PLAIN_FORMAT]),
-      // Checkpoints are made by orderly stops alone: they take their own time, which no seed repeats.
-      segmentBytes: 1e9,
-      checkpointBytes: 1e9,
+      segmentBytes: this.#bytes,
+      checkpointBytes: this.#bytes,
       freeBytesMin: 1000,
       disk: this.#disk,
     });

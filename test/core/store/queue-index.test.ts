@@ -295,7 +295,7 @@ describe('a page that is not as it was written', () => {
   it('is not written over', () => {
     const trial = paged(5000, 1e9);
     trial.pages.delete(4096);
-    expect(() => trial.index.set(5001, 9, 8, 100, false)).toThrow(/lost/);
+    expect(() => trial.index.set(5001, 9, 8, 100, false)).toThrow(/not written over/);
     expect([...trial.index.takeDirty()]).toEqual([]);
   });
 
