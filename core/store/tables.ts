@@ -154,7 +154,9 @@ export class Tables {
   }
 
   #add(name: string): Shelf {
-    const shelf = { name, id: 0, count: 0, fresh: new SortedMap<Buffer | null>(), frozen: null };
+    // What is replayed comes in large numbers before anybody walks it.
+    const fresh: Layer = new SortedMap(false);
+    const shelf = { name, id: 0, count: 0, fresh, frozen: null };
     this.#shelves.set(name, shelf);
     return shelf;
   }

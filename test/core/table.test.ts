@@ -10,7 +10,7 @@ describe('a sorted map', () => {
     const change = fc.record({ set: fc.boolean(), key });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 200 }), key, fc.nat(20), (changes, from, most) => {
-        const map = new SortedMap<number>();
+        const map = new SortedMap<number>(most % 2 === 0);
         const known = new Map<string, number>();
         for (const [n, each] of changes.entries()) {
           if (each.set) {
@@ -21,6 +21,9 @@ describe('a sorted map', () => {
           expect(map.has(each.key)).toBe(known.has(each.key));
         }
         expect(map.size).toBe(known.size);
+        expect(map.page('', 1)).toEqual([...known.keys()].sort().slice(0, 1));
+        map.set('last', -1);
+        known.set('last', -1);
         const behind = [...known.keys()].sort().filter((each) => each >= from);
         expect(map.page(from, most)).toEqual(behind.slice(0, most));
       }),
