@@ -29,8 +29,12 @@ export class Exchange {
     this.apply({});
   }
 
-  /** What policies say counts from now on, where its arguments do not say otherwise. */
+  /**
+   * What policies say counts from now on, where its arguments do not say otherwise. For the default
+   * exchange nothing does, as in RabbitMQ.
+   */
   apply(definition: PolicyDefinition): void {
+    if (this.spec.name === '') return;
     const alternate =
       this.spec.arguments.get('alternate-exchange') ?? definition['alternate-exchange'];
     this.alternate = typeof alternate === 'string' ? alternate : null;

@@ -62,6 +62,7 @@ export class Topology {
       },
     });
     this.#exchanges.set('', byName);
+    context.policies.govern(byName);
     for (const [name, type, internal] of PREDECLARED)
       this.addExchange(specOf(name, type, internal));
   }

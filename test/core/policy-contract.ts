@@ -396,6 +396,14 @@ export function policyContract(name: string, create: () => Subject): void {
         expect(await left()).toEqual([]);
       });
 
+      it('alternate-exchange is nothing to the default exchange', async () => {
+        await declare();
+        await session.bind(binding('amq.fanout', 'q', ''));
+        set({ 'alternate-exchange': 'amq.fanout' }, { pattern: '' });
+        publish({ key: 'nowhere' });
+        expect([governed('').policy, await left()]).toEqual(['p', []]);
+      });
+
       it('stands behind an argument, or before it, as RabbitMQ has it for each type', async () => {
         await declare('dead');
         const own = {
