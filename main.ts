@@ -16,6 +16,7 @@ import { PermissionAuthorizer } from './core/auth.ts';
 import { runCommand } from './core/cli.ts';
 import { SystemClock } from './core/clock.ts';
 import { type Config, type ConfigFile, parseConfig } from './core/config.ts';
+import { loadDefinitions } from './core/definitions-command.ts';
 import { EmbeddedEngine } from './core/embedded/engine.ts';
 import { createLog, type Log } from './core/log.ts';
 import type { Format } from './core/message.ts';
@@ -103,6 +104,7 @@ export class Gateway {
   /** Starts the engine, then the protocols, then opens every listener. Throws ConfigError. */
   async start(): Promise<void> {
     await this.#context.engine.start();
+    await this.#loadDefinitions();
     for (const [adapter, options] of this.#adapters) {
       this.#gates.push([adapter, await adapter.start(this.#context, options)]);
     }
@@ -118,6 +120,20 @@ export class Gateway {
       throw error;
     }
     this.#missing = [];
+  }
+
+  async #loadDefinitions(): Promise<void> {
+    const { definitions } = this.config;
+    if (definitions === null) return;
+    const { engine, accounts, product, log } = this.#context;
+    const target = { engine, admin: engine.admin, accounts, version: product.version };
+    try {
+      await loadDefinitions(definitions, target);
+    } catch (error) {
+      await engine.stop();
+      throw error;
+    }
+    log.info({ file: definitions }, 'definitions are loaded');
   }
 
   /** Stops accepting, says good-bye on every connection, settles, closes. */

@@ -1,6 +1,7 @@
 /** The command `rosettamq`: reads arguments, starts a gateway, stops it in order. */
 import { parseArgs } from 'node:util';
 import { type Config, type ConfigFile, readConfigFile } from './config.ts';
+import { exportCommand, importCommand } from './definitions-command.ts';
 import { ConfigError, reasonOf } from './errors.ts';
 import { explainCommand } from './explain-command.ts';
 import { hashPassword } from './users.ts';
@@ -18,6 +19,8 @@ const USAGE = `Usage: rosettamq [--config FILE] [--data DIR] [--log-level LEVEL]
        rosettamq hash-password < FILE
        rosettamq explain ADDRESS | EXCHANGE KEY
                  [--url URL] [--vhost NAME] [--protocol NAME] [--json]
+       rosettamq export-definitions [FILE] [--url URL] [--vhost NAME]
+       rosettamq import-definitions FILE [--url URL] [--vhost NAME]
 
   --config FILE      configuration (see config.example.yaml); all defaults without it
   --data DIR         directory of the durable store, instead of data_dir
@@ -28,6 +31,10 @@ hash-password reads a password from standard input and prints its hash for passw
 
 explain asks a running gateway (http://guest:guest@127.0.0.1:15672 without --url) how an address is
 written on each protocol, what is bound there, and where a message sent there would go now and why.
+
+export-definitions prints what administrators have set up in a running gateway, or writes it to
+FILE: vhosts, users, permissions, policies, exchanges, queues and bindings. import-definitions takes
+such a file, or one that RabbitMQ has exported: all of it, or nothing.
 `;
 
 /** Exit codes: 0 stopped in order, 2 the arguments or the configuration cannot be used. */
@@ -37,7 +44,8 @@ export async function runCommand(
   create: (file: ConfigFile) => Runnable,
 ): Promise<void> {
   try {
-    const { values, positionals } = readArguments(args);
+    const parsed = readArguments(args);
+    const { values, positionals } = parsed;
     if (values.help === true) return print(USAGE);
     if (values.version === true) return print(`${version}\n`);
     if (positionals[0] === 'hash-password') return await printHash();
@@ -46,6 +54,8 @@ export async function runCommand(
       const words = positionals.slice(1);
       return print(await explainCommand({ words, url, vhost, protocol, json }));
     }
+    if (positionals[0] === 'export-definitions') return print(await exportCommand(asked(parsed)));
+    if (positionals[0] === 'import-definitions') return print(await importCommand(asked(parsed)));
     if (positionals.length > 0) throw new ConfigError('', `unknown command '${positionals[0]}'`);
     const file = readConfigFile(values.config ?? null, process.env);
     const runnable = create({
@@ -87,6 +97,10 @@ function parse(args: readonly string[]) {
       help: { type: 'boolean' },
     },
   });
+}
+
+function asked({ values, positionals }: ReturnType<typeof parse>) {
+  return { words: positionals.slice(1), url: values.url, vhost: values.vhost };
 }
 
 function stopOnSignal(runnable: Runnable): void {

@@ -47,6 +47,8 @@ export interface Config {
   /** By vhost. */
   readonly vhostLimits: Readonly<Record<string, VhostLimits>>;
   readonly users: readonly UserSpec[];
+  /** A file that is imported at each start. */
+  readonly definitions: string | null;
   readonly policies: readonly ConfiguredPolicy[];
   /** Accepted from this machine only. */
   readonly loopbackUsers: readonly string[];
@@ -136,6 +138,7 @@ const file = z.strictObject({
   vhosts: z.array(z.string().min(1)).min(1).default(['/']),
   vhost_limits: z.record(z.string(), vhostLimits).default({}),
   users: z.array(user).optional(),
+  definitions: z.string().min(1).optional(),
   policies: z.array(policy).default([]),
   operator_policies: z.array(policy).default([]),
   loopback_users: z.array(z.string()).default(['guest']),
@@ -201,7 +204,9 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     tls: secured,
     ...rest
   } = parseSection(file, common, '');
-  const given = rest.users ?? [defaultUser(rest.vhosts)];
+  // As in RabbitMQ, definitions bring their own users.
+  const standsIn = rest.definitions === undefined ? [defaultUser(rest.vhosts)] : [];
+  const given = rest.users ?? standsIn;
   const users = given.map(({ password_hash, max_connections, max_channels, ...kept }) => ({
     ...kept,
     passwordHash: password_hash,
@@ -224,6 +229,7 @@ export function parseConfig(raw: ConfigFile, sectionNames: readonly string[] = S
     ...rest,
     users,
     policies,
+    definitions: rest.definitions ?? null,
     dataDir: data_dir,
     logLevel: log_level,
     loopbackUsers: loopback_users,
