@@ -173,7 +173,8 @@ export function effectiveArguments(
   const effective = new Map(own);
   for (const [key, value] of Object.entries(definition)) {
     const name = `x-${key}`;
-    if (!accepts.includes(name)) continue;
+    // A session's queue lives as long as the session.
+    if (!accepts.includes(name) || (type === 'session' && key === 'expires')) continue;
     const argument = own.get(name);
     if (argument === undefined || prevails(key, value, argument, type)) effective.set(name, value);
   }
