@@ -140,8 +140,8 @@ export const DEFAULT_LIMITS = {
   xmppArchiveMessagesMax: 5000,
   /** Messages in the archive of one XMPP user or room, in bytes. */
   xmppArchiveBytesMax: 4 * 1024 * 1024,
-  /** All XMPP archives together, which are in memory, in bytes; the oldest messages go. */
-  xmppArchivesBytesMax: 128 * 1024 * 1024,
+  /** All XMPP archives together, in bytes; the oldest messages go. */
+  xmppArchivesBytesMax: 1024 * 1024 * 1024,
   /** Calls of XMPP clients to queues, or to XMPP clients, that wait for their answers (XEP-0009). */
   xmppCallsMax: 10_000,
   /** How long such a call waits for its answer, in seconds. */

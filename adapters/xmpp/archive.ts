@@ -1,39 +1,19 @@
 /**
- * Message archives (XEP-0313) of people and rooms. Each archive is a run of chunks in one table,
- *
- *     OWNER-BARE-JID "\n" ID OF THE FIRST             →  [{ id, at, with, xml }, …]
- *     OWNER-BARE-JID "\n" ID OF THE FIRST "\n" ID     →  { id, at, with, xml }
- *
- * with ids (XEP-0359) that sort as the messages came. Each message is written by itself as it
- * comes, so that it is as safe as the message that was archived, and with its chunk once that is
- * full. The oldest go where an archive is full, or all of them together are; a chunk goes with its
- * last.
+ * Message archives (XEP-0313) of people and rooms, with ids (XEP-0359) that sort as the messages
+ * came. Memory has of a chunk of messages what they are called and how large they are; the oldest
+ * go where an archive is full, or all of them together are, and a chunk with its last.
  */
-import type { Table } from '../../core/engine.ts';
+import { ArchiveChunks, type Chunk, type Stored } from './archive-chunks.ts';
 import { childOf, childrenOf, type Element, element, elementsOf, namespaceOf } from './element.ts';
 import type { Host } from './host.ts';
 import { type Jid, parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
 
-interface Entry {
-  readonly id: string;
-  /** The id of its chunk's first. */
-  readonly chunk: string;
-  readonly at: number;
-  readonly bytes: number;
-  /** The other side's bare and full JID. */
-  readonly bare: string;
-  readonly full: string;
-}
-
 interface Archive {
-  /** What is still added to, whose messages are written one by one, by the id of its first. */
-  readonly chunks: Map<string, Stored[]>;
-  /** The chunk that is added to. */
-  open: string;
-  /** Oldest first, behind some that are gone already: taking each from the front would move all. */
-  readonly entries: Entry[];
+  /** Oldest first; of the first one some messages may be gone. */
+  readonly chunks: Chunk[];
   gone: number;
+  count: number;
   bytes: number;
 }
 
@@ -46,13 +26,6 @@ export interface Filter {
   readonly ids: readonly string[] | null;
 }
 
-interface Stored {
-  readonly id: string;
-  readonly at: number;
-  readonly with: string;
-  readonly xml: string;
-}
-
 export interface Archived {
   readonly id: string;
   readonly at: number;
@@ -60,8 +33,6 @@ export interface Archived {
   readonly xml: string;
 }
 
-/** Entries that are gone before the others move up. */
-const GONE_MAX = 1024;
 /** Messages in one chunk. */
 const CHUNK_MESSAGES = 64;
 const ID_DIGITS = 9;
@@ -70,10 +41,10 @@ const COUNT_MAX = 36 ** COUNT_DIGITS;
 
 export class Archives {
   readonly #host: Host;
-  readonly #table: Table;
+  readonly #chunks: ArchiveChunks;
   /** By owner; null until the table was read. */
   #index: Map<string, Archive> | null = null;
-  /** Whose archive each message is in, oldest first. */
+  /** Whose archive each chunk is in, by its first id, oldest first. */
   readonly #owners = new Map<string, string>();
   #bytes = 0;
   #last = 0;
@@ -81,7 +52,7 @@ export class Archives {
 
   constructor(host: Host) {
     this.#host = host;
-    this.#table = host.context.engine.table('xmpp.archive');
+    this.#chunks = new ArchiveChunks(host.context.engine);
   }
 
   /** Keeps a message that `owner` sent to or got from `other`; answers its id. */
@@ -89,19 +60,16 @@ export class Archives {
     const at = this.#host.context.clock.now();
     const archive = this.#archive(owner);
     const id = this.#nextId(at);
-    const stored: Stored = { id, at, with: other, xml };
-    let chunk = archive.chunks.get(archive.open);
-    if (chunk === undefined) {
-      archive.open = id;
-      chunk = [];
-      archive.chunks.set(id, chunk);
+    let chunk = archive.chunks.at(-1);
+    if (chunk === undefined || chunk.sealed) {
+      chunk = { first: id, sizes: [], sealed: false };
+      this.#add(owner, archive, chunk);
     }
-    chunk.push(stored);
-    this.#add(owner, archive, entryOf(archive.open, stored));
-    this.#table.set(`${owner}\n${archive.open}\n${id}`, Buffer.from(JSON.stringify(stored)));
-    if (chunk.length >= CHUNK_MESSAGES) this.#seal(owner, archive, archive.open, chunk);
+    this.#chunks.append(owner, chunk, { id, at, with: other, xml });
+    this.#grow(archive, 1, xml.length);
+    if (chunk.sizes.length >= CHUNK_MESSAGES) this.#chunks.seal(owner, chunk);
     const { xmppArchiveMessagesMax, xmppArchiveBytesMax, xmppArchivesBytesMax } = this.#host.limits;
-    while (sizeOf(archive) > xmppArchiveMessagesMax || archive.bytes > xmppArchiveBytesMax) {
+    while (archive.count > xmppArchiveMessagesMax || archive.bytes > xmppArchiveBytesMax) {
       this.#forget(owner, archive);
     }
     while (this.#bytes > xmppArchivesBytesMax) {
@@ -115,87 +83,81 @@ export class Archives {
   /** Everything of `owner` that the filter takes, oldest first; null where it names an unknown id. */
   find(owner: string, filter: Filter): readonly { readonly id: string }[] | null {
     const archive = this.#archive(owner);
-    const entries = archive.entries.slice(archive.gone);
-    const known = new Set(entries.map(({ id }) => id));
     const named = [filter.after, filter.before, ...(filter.ids ?? [])];
-    if (named.some((id) => id !== null && !known.has(id))) return null;
+    if (named.some((id) => id !== null && this.read(owner, id) === null)) return null;
     const wanted = filter.ids === null ? null : new Set(filter.ids);
-    return entries.filter(
-      (entry) =>
-        entry.at >= filter.start &&
-        entry.at <= filter.end &&
-        (filter.after === null || entry.id > filter.after) &&
-        (filter.before === null || entry.id < filter.before) &&
-        (wanted === null || wanted.has(entry.id)) &&
-        isWith(entry, filter.with),
-    );
+    const found: { readonly id: string }[] = [];
+    for (const [at, chunk] of archive.chunks.entries()) {
+      const next = archive.chunks[at + 1]?.first;
+      if (next !== undefined && filter.after !== null && next <= filter.after) continue;
+      if (filter.before !== null && chunk.first >= filter.before) break;
+      for (const each of this.#messages(owner, archive, chunk)) {
+        if (!takes(filter, each) || (wanted !== null && !wanted.has(each.id))) continue;
+        found.push({ id: each.id });
+      }
+    }
+    return found;
   }
 
   /** The newest of `owner`, oldest first. */
   last(owner: string, count: number): readonly Archived[] {
-    const { entries, gone } = this.#archive(owner);
-    const newest = entries.slice(Math.max(gone, entries.length - count));
-    return newest.map(({ id }) => this.read(owner, id)).filter((each) => each !== null);
+    const archive = this.#archive(owner);
+    let newest: Stored[] = [];
+    for (const chunk of [...archive.chunks].reverse()) {
+      if (newest.length >= count) break;
+      newest = [...this.#messages(owner, archive, chunk), ...newest];
+    }
+    return newest.slice(Math.max(0, newest.length - count));
   }
 
   read(owner: string, id: string): Archived | null {
     const archive = this.#archive(owner);
-    const chunk = archive.entries.find((entry) => entry.id === id)?.chunk;
+    const chunk = archive.chunks.findLast(({ first }) => first <= id);
     if (chunk === undefined) return null;
-    const stored = archive.chunks.get(chunk) ?? this.#readChunk(owner, chunk);
-    return stored.find((each) => each.id === id) ?? null;
+    return this.#messages(owner, archive, chunk).find((each) => each.id === id) ?? null;
   }
 
   /** The room is gone. */
   drop(owner: string): void {
     const archive = this.#archive(owner);
-    while (sizeOf(archive) > 0) this.#forget(owner, archive);
+    while (archive.count > 0) this.#forget(owner, archive);
     this.#index?.delete(owner);
   }
 
-  /** A chunk is full: it is written as one. */
-  #seal(owner: string, archive: Archive, first: string, chunk: readonly Stored[]): void {
-    archive.chunks.delete(first);
-    this.#table.set(`${owner}\n${first}`, Buffer.from(JSON.stringify(chunk)));
-    for (const { id } of chunk) this.#table.delete(`${owner}\n${first}\n${id}`);
+  /** A chunk's messages without those that are gone. */
+  #messages(owner: string, archive: Archive, chunk: Chunk): readonly Stored[] {
+    const stored = this.#chunks.read(owner, chunk);
+    return chunk === archive.chunks[0] ? stored.slice(archive.gone) : stored;
   }
 
-  #readChunk(owner: string, first: string): readonly Stored[] {
-    const bytes = this.#table.get(`${owner}\n${first}`);
-    return bytes === null ? [] : (JSON.parse(bytes.toString('utf8')) as Stored[]);
+  #add(owner: string, archive: Archive, chunk: Chunk): void {
+    archive.chunks.push(chunk);
+    this.#owners.set(chunk.first, owner);
   }
 
-  #add(owner: string, archive: Archive, entry: Entry): void {
-    archive.entries.push(entry);
-    archive.bytes += entry.bytes;
-    this.#bytes += entry.bytes;
-    this.#owners.set(entry.id, owner);
+  #grow(archive: Archive, count: number, bytes: number): void {
+    archive.count += count;
+    archive.bytes += bytes;
+    this.#bytes += bytes;
   }
 
   /** The oldest of one archive goes. */
   #forget(owner: string, archive: Archive): void {
-    const entry = archive.entries[archive.gone];
-    if (entry === undefined) return;
-    archive.gone++;
-    if (archive.gone === archive.entries.length || archive.gone >= GONE_MAX) {
-      archive.entries.splice(0, archive.gone);
-      archive.gone = 0;
-    }
-    archive.bytes -= entry.bytes;
-    this.#bytes -= entry.bytes;
-    this.#owners.delete(entry.id);
-    if (archive.entries[archive.gone]?.chunk === entry.chunk) return;
-    const open = archive.chunks.get(entry.chunk);
-    archive.chunks.delete(entry.chunk);
-    if (open === undefined) this.#table.delete(`${owner}\n${entry.chunk}`);
-    else for (const { id } of open) this.#table.delete(`${owner}\n${entry.chunk}\n${id}`);
+    const [chunk] = archive.chunks;
+    if (chunk === undefined) return;
+    this.#grow(archive, -1, -(chunk.sizes[archive.gone] ?? 0));
+    if (++archive.gone < chunk.sizes.length) return;
+    archive.gone = 0;
+    archive.chunks.shift();
+    this.#owners.delete(chunk.first);
+    this.#chunks.drop(owner, chunk);
   }
 
   #archive(owner: string): Archive {
     const index = this.#index ?? this.#load();
     let archive = index.get(owner);
     if (archive === undefined) {
-      archive = { chunks: new Map(), open: '', entries: [], gone: 0, bytes: 0 };
+      archive = { chunks: [], gone: 0, count: 0, bytes: 0 };
       index.set(owner, archive);
     }
     return archive;
@@ -204,44 +166,17 @@ export class Archives {
   #load(): Map<string, Archive> {
     const index = new Map<string, Archive>();
     this.#index = index;
-    const found: (readonly [owner: string, entry: Entry])[] = [];
-    const single: (readonly [owner: string, chunk: string, stored: Stored])[] = [];
-    for (const [key, bytes] of this.#table.entries()) {
-      const [owner = '', chunk = '', id] = key.split('\n');
-      const stored = JSON.parse(bytes.toString('utf8')) as Stored | Stored[];
-      if (Array.isArray(stored)) {
-        for (const each of stored) found.push([owner, entryOf(chunk, each)]);
-      } else if (id !== undefined) single.push([owner, chunk, stored]);
+    const { chunks, newest } = this.#chunks.load();
+    for (const [owner, chunk] of chunks) {
+      const archive = this.#archive(owner);
+      this.#add(owner, archive, chunk);
+      const bytes = chunk.sizes.reduce((sum, size) => sum + size, 0);
+      this.#grow(archive, chunk.sizes.length, bytes);
     }
-    this.#loadOpen(single, found);
-    found.sort(([, one], [, other]) => (one.id < other.id ? -1 : 1));
-    for (const [owner, entry] of found) this.#add(owner, this.#archive(owner), entry);
     // Ids go on from there, even where the clock went back.
-    const newest = found.at(-1)?.[1].id ?? '';
     this.#last = Number.parseInt(newest.slice(0, ID_DIGITS), 36) || 0;
     this.#count = Number.parseInt(newest.slice(ID_DIGITS), 36) || 0;
     return index;
-  }
-
-  /** Chunks that are still added to; what a crash left of one that was full is in it, too. */
-  #loadOpen(
-    single: (readonly [owner: string, chunk: string, stored: Stored])[],
-    found: (readonly [owner: string, entry: Entry])[],
-  ): void {
-    const full = new Set(found.map(([owner, { chunk }]) => `${owner}\n${chunk}`));
-    single.sort(([, , one], [, , other]) => (one.id < other.id ? -1 : 1));
-    for (const [owner, chunk, stored] of single) {
-      if (full.has(`${owner}\n${chunk}`)) {
-        this.#table.delete(`${owner}\n${chunk}\n${stored.id}`);
-        continue;
-      }
-      const archive = this.#archive(owner);
-      const open = archive.chunks.get(chunk) ?? [];
-      open.push(stored);
-      archive.chunks.set(chunk, open);
-      archive.open = chunk;
-      found.push([owner, entryOf(chunk, stored)]);
-    }
   }
 
   #nextId(now: number): string {
@@ -254,18 +189,18 @@ export class Archives {
   }
 }
 
-function sizeOf({ entries, gone }: Archive): number {
-  return entries.length - gone;
+function takes(filter: Filter, { id, at, with: other }: Stored): boolean {
+  return (
+    at >= filter.start &&
+    at <= filter.end &&
+    (filter.after === null || id > filter.after) &&
+    (filter.before === null || id < filter.before) &&
+    (filter.with === null || isWith(other, filter.with))
+  );
 }
 
-function entryOf(chunk: string, { id, at, with: full, xml }: Stored): Entry {
-  const jid = parseJid(full);
-  return { id, chunk, at, bytes: xml.length, full, bare: jid === null ? full : jid.bare };
-}
-
-function isWith(entry: Entry, jid: Jid | null): boolean {
-  if (jid === null) return true;
-  return jid.resource === '' ? entry.bare === jid.bare : entry.full === jid.full;
+function isWith(full: string, jid: Jid): boolean {
+  return jid.resource === '' ? (parseJid(full)?.bare ?? full) === jid.bare : full === jid.full;
 }
 
 /** XEP-0359 5: an id in our name that somebody else made up goes. */
