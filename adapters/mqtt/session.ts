@@ -278,7 +278,8 @@ export class MqttSession implements QueueHolder {
       if (target.sharedQueue !== null) {
         return this.#context.shares.join(engine, target.sharedQueue, target, this);
       }
-      this.#own ??= new OwnQueue(this, engine);
+      if (this.#own !== null) return this.#own.bind(subscription);
+      this.#own = new OwnQueue(this, engine);
       return this.#own.declare([subscription]);
     });
   }

@@ -28,6 +28,7 @@ import { StoredMessages } from './message-table.ts';
 import { RECORD_HEAD_BYTES, RecordReader, readMessage, seedOf } from './records.ts';
 import { replay, StoreDamage, versionOf, wholeRecord } from './replay.ts';
 import { type Disk, FileDisk, SEGMENT_HEAD_BYTES, type Segment } from './segment.ts';
+import { SHARED_QUEUES_MIN, SharedMessages } from './shared-messages.ts';
 import { StoreState } from './state.ts';
 
 export interface LmdbStoreOptions {
@@ -82,6 +83,7 @@ export class LmdbStore implements Store {
   readonly #state: StoreState;
   readonly #compaction: Compaction;
   readonly #open = new Map<number, OpenSegment>();
+  readonly #shared = new SharedMessages();
   readonly #listeners: ((error: Error | null) => void)[] = [];
   /** Why no writes are taken: they fail, or there is no room for more. */
   #failing: Error | null = null;
@@ -216,17 +218,27 @@ export class LmdbStore implements Store {
   /** Neighbours, as most are, are read as one. */
   #read(locations: readonly Location[]): (Message | null)[] {
     const messages: (Message | null)[] = [];
+    const isShared = (location: Location): boolean => this.#shared.get(location) !== undefined;
     for (let at = 0; at < locations.length; ) {
-      const run = runOf(locations, at);
+      const run = runOf(locations, at, isShared);
       const [first, last] = [run[0], run.at(-1)];
       if (first === undefined || last === undefined) break;
+      at += run.length;
+      const shared = this.#shared.get(first);
+      if (shared !== undefined) {
+        messages.push(shared);
+        continue;
+      }
       const length = last.offset + last.length - first.offset;
       const { file, seed } = this.#segment(first.segment);
       const bytes = file.read(first.offset, length);
+      const used = run.reduce((sum, each) => sum + each.length, 0);
+      // A few messages far from one another must not keep all that is between them.
+      const isSparse = used * 4 < length;
       for (const each of run) {
-        messages.push(this.#decode(each, bytes, each.offset - first.offset, seed));
+        const message = this.#decode(each, bytes, each.offset - first.offset, seed);
+        messages.push(isSparse && message !== null ? message.own() : message);
       }
-      at += run.length;
     }
     return messages;
   }
@@ -240,9 +252,14 @@ export class LmdbStore implements Store {
     }
     const record = bytes.subarray(at, at + length);
     const reader = new RecordReader(record, RECORD_HEAD_BYTES + 1 + 1);
-    for (let targets = reader.u16(); targets > 0; targets--) reader.raw(4 + 8);
+    const targets = reader.u16();
+    reader.skip(targets * (4 + 8));
     try {
-      return readMessage(reader, this.#options.formats);
+      const message = readMessage(reader, this.#options.formats);
+      if (targets < SHARED_QUEUES_MIN) return message;
+      const shared = message.own();
+      this.#shared.add(location, shared);
+      return shared;
     } catch (error) {
       // Its protocol is an embedder's, who has not brought it this time.
       const where = { segment, offset, reason: reasonOf(error) };
@@ -356,10 +373,16 @@ function unusable(error: unknown, directory: string): string {
 }
 
 /** Locations from `at` on that one read of the disk covers. */
-function runOf(locations: readonly Location[], at: number): readonly Location[] {
+function runOf(
+  locations: readonly Location[],
+  at: number,
+  isShared: (location: Location) => boolean,
+): readonly Location[] {
   const first = locations[at];
   let end = at + 1;
+  if (first !== undefined && isShared(first)) return [first];
   for (let next = locations[end]; first !== undefined && next !== undefined; ) {
+    if (isShared(next)) break;
     const reach = next.offset + next.length - first.offset;
     if (next.segment !== first.segment || next.offset < first.offset || reach > RUN_BYTES) break;
     next = locations[++end];

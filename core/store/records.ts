@@ -247,6 +247,11 @@ export class RecordReader {
     return this.#bytes.subarray(start, start + length);
   }
 
+  /** Passes over so many bytes. */
+  skip(length: number): void {
+    this.#skip(length);
+  }
+
   /** Bytes that were not read yet. */
   get left(): number {
     return this.#bytes.length - this.#at;

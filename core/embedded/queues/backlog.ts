@@ -175,6 +175,21 @@ export class Backlog {
     return this.shiftFresh();
   }
 
+  /**
+   * When the first is too old, as `Entry.expiresAt` has it: found out without taking what is stored
+   * into memory. For a queue that has just come back, and may stay unused.
+   */
+  firstExpiry(): number {
+    if (this.#ready.length > 0 || this.#stored === 0 || this.#log === null) {
+      return this.first()?.expiresAt ?? 0;
+    }
+    const [first] = this.#log.read(this.#loadedTo, 1, 1).messages;
+    if (first === undefined || this.#parts.isDead(first.position)) {
+      return this.first()?.expiresAt ?? 0;
+    }
+    return this.#parts.expiryOf(first.message, first.position);
+  }
+
   /** The first that nobody passed over. */
   fresh(): Entry | undefined {
     if (this.#ready.length === 0 && this.#stored > 0) this.#load();

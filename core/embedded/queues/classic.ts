@@ -352,7 +352,7 @@ export class ClassicQueue implements Queue, Home {
     this.#ready.recover(this.#graves?.length ?? 0);
     if (this.#options.maxBytes !== -1) this.#ready.measure();
     this.#rememberPresent();
-    this.#expiry.watch();
+    this.#expiry.recover();
     this.#lease.run();
   }
 

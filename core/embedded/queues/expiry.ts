@@ -72,14 +72,22 @@ export class Expiry {
    * Has the timer fire no later than the first one's time; whenever another may be the first now.
    */
   watch(): void {
-    const first = this.#ready.first();
-    if (first === undefined || first.expiresAt === 0 || this.#closed) return;
+    this.#watchFor(this.#ready.first()?.expiresAt ?? 0);
+  }
+
+  /** The same for a queue that has just come back. */
+  recover(): void {
+    this.#watchFor(this.#ready.firstExpiry());
+  }
+
+  #watchFor(expiresAt: number): void {
+    if (expiresAt === 0 || this.#closed) return;
     if (this.#timer !== null) {
-      if (this.#firesAt <= first.expiresAt) return;
+      if (this.#firesAt <= expiresAt) return;
       this.#timer.cancel();
     }
-    this.#firesAt = first.expiresAt;
-    const delayMs = Math.max(0, first.expiresAt - this.#clock.now());
+    this.#firesAt = expiresAt;
+    const delayMs = Math.max(0, expiresAt - this.#clock.now());
     this.#timer = this.#clock.after(delayMs, () => {
       this.#timer = null;
       this.drop();
