@@ -118,7 +118,7 @@ export class LmdbStore implements Store {
         checkpoint: this.#checkpoint,
         indexBytesMax: options.indexBytesMax ?? 0,
         readMessages: (locations) => this.#read(locations),
-        damaged: (reason) => this.#indexDamaged(reason),
+        damaged: (error) => this.#indexDamaged(error),
       });
       this.#compaction = new Compaction(this.#state, options.segmentBytes);
       this.#recover();
@@ -210,8 +210,9 @@ export class LmdbStore implements Store {
     this.#recovering = false;
   }
 
-  #indexDamaged(reason: string): void {
-    if (this.#recovering) throw new StoreDamage(reason);
+  #indexDamaged(error: StoreDamage): void {
+    if (this.#recovering) throw error;
+    const { message: reason } = error;
     this.#options.log.error({ reason }, 'stored messages are passed over, left where they are');
   }
 

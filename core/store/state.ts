@@ -28,8 +28,8 @@ export interface StoreStateParts {
   readonly indexBytesMax: number;
   /** Null where the journal is damaged there. */
   readMessages(locations: readonly Location[]): (Message | null)[];
-  /** A part of an index is damaged, says the sentence. Where this returns it is passed over. */
-  damaged(reason: string): void;
+  /** A part of an index is damaged. Where this returns it is passed over. */
+  damaged(error: StoreDamage): void;
 }
 
 export class StoreState {
@@ -59,7 +59,7 @@ export class StoreState {
     this.#cache = new BlockCache({
       bytesMax: indexBytesMax,
       page: (queue, base) => checkpoint.get([PAGE, queue, base]),
-      damaged: (queue, base) => parts.damaged(this.#damageOf(queue, base)),
+      damaged: (queue, base) => parts.damaged(this.#damage(queue, base)),
     });
   }
 
@@ -126,14 +126,7 @@ export class StoreState {
       const { name, lentTo, last } = JSON.parse(value.toString()) as LogRecord;
       this.#add(Number(id), name, lentTo, last, false);
     }
-    const pages = checkpoint.keysOf(PAGE)[Symbol.iterator]();
-    for (const [[, id, base], summary] of checkpoint.entries(SUMMARY)) {
-      const page: Key = pages.next().value ?? [];
-      if (page[1] !== id || page[2] !== base) {
-        throw new StoreDamage(this.#damageOf(Number(id), Number(base)));
-      }
-      this.#logsById.get(Number(id))?.index.restore(Number(base), summary, this.#used);
-    }
+    this.#loadBlocks();
     for (const [[, id, base], bytes] of checkpoint.entries(CELLS)) {
       this.#outdated.push([CELLS, Number(id), Number(base)]);
       this.#logsById.get(Number(id))?.index.restoreCells(Number(base), bytes, this.#used);
@@ -141,6 +134,19 @@ export class StoreState {
     for (const [[, id, part], bytes] of checkpoint.entries('count')) {
       this.#logsById.get(Number(id))?.counts.load(Number(part), bytes);
     }
+  }
+
+  /** Each page has its summary, and each summary its page. */
+  #loadBlocks(): void {
+    const { checkpoint } = this.#parts;
+    const pages = checkpoint.keysOf(PAGE)[Symbol.iterator]();
+    for (const [[, id, base], summary] of checkpoint.entries(SUMMARY)) {
+      const page: Key = pages.next().value ?? [];
+      if (page[1] !== id || page[2] !== base) throw this.#damage(Number(id), Number(base));
+      this.#logsById.get(Number(id))?.index.restore(Number(base), summary, this.#used);
+    }
+    const [, id, base]: Key = pages.next().value ?? [];
+    if (id !== undefined) throw this.#damage(Number(id), Number(base));
   }
 
   apply({ type, reader, segment, offset, length }: Replayed): void {
@@ -291,10 +297,12 @@ export class StoreState {
     this.#emptied.add(segment);
   };
 
-  #damageOf(id: number, base: number): string {
+  #damage(id: number, base: number): StoreDamage {
     const name = this.#logsById.get(id)?.name ?? '';
     const positions = `${base} to ${base + BLOCK_POSITIONS - 1}`;
-    return `the index of queue ${name} is damaged: its positions ${positions} are not as they were written`;
+    return new StoreDamage(
+      `the index of queue ${name} is damaged: its positions ${positions} are not as they were written`,
+    );
   }
 }
 

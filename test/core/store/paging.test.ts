@@ -241,6 +241,12 @@ describe('a part of an index that', () => {
     expect(() => openStore()).toThrow(/index of queue q is damaged: its positions 2048 to 3071/);
   });
 
+  it.each([0, 2048, 4096])('has no summary is refused by its name, from %i', async (base) => {
+    await closedStore();
+    await change([[['summary', 1, base], null]]);
+    expect(() => openStore()).toThrow(/index of queue q is damaged: its positions/);
+  });
+
   it('does not check is told of when it is read, and everything else is there', async () => {
     await closedStore();
     await change([[['page', 1, 2048], Buffer.from('something else')]]);
