@@ -161,8 +161,8 @@ export class Gateway {
 
 function openStore(config: Config, parts: Pick<Context, 'clock' | 'log' | 'formats'>): Store {
   if (config.store === 'memory') return new MemoryStore();
-  const { storeSegmentBytes, storeCheckpointBytes, storeIndexBytesMax, diskFreeBytesMin } =
-    config.limits;
+  const { storeSegmentBytes, storeCheckpointBytes, storeIndexBytesMax } = config.limits;
+  const { diskFreeBytesMin, diskReserveBytes } = config.limits;
   return new LmdbStore({
     ...parts,
     directory: config.dataDir,
@@ -170,6 +170,7 @@ function openStore(config: Config, parts: Pick<Context, 'clock' | 'log' | 'forma
     checkpointBytes: storeCheckpointBytes,
     indexBytesMax: storeIndexBytesMax,
     freeBytesMin: diskFreeBytesMin,
+    reserveBytes: diskReserveBytes,
   });
 }
 

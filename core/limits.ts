@@ -44,6 +44,8 @@ export const DEFAULT_LIMITS = {
   storeIndexBytesMax: 32 * 1024 * 1024,
   /** Free space on the data directory's disk: below it publishers are held, in bytes. 0: any. */
   diskFreeBytesMin: 50_000_000,
+  /** Kept for a full disk, on which removals are still written, in bytes: a 16th of it at most. */
+  diskReserveBytes: 16 * 1024 * 1024,
   /** Deliveries that one queue hands out before others get their turn. */
   dispatchBatchMax: 256,
   /** Routing keys that a topic exchange remembers the routes of. */

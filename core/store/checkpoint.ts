@@ -2,8 +2,11 @@
  * The state of a store at one place of its journal, in LMDB: definitions, tables, and for each
  * queue its index. A restart reads it and replays the journal from that place on.
  */
+import { accessSync, constants, rmSync, statSync, writeFileSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
 import { open, type RootDatabase } from 'lmdb';
 import { breakSeal, brokenSeal, seal } from './checkpoint-seal.ts';
+import { systemError } from './refusal.ts';
 import { StoreDamage } from './replay.ts';
 import { storedKey, storedValue, type TableKey } from './table-key.ts';
 
@@ -22,6 +25,10 @@ export interface Place {
 }
 
 const META: Key = ['meta'];
+/** More than LMDB's lock file takes. */
+const LOCK_BYTES = 16 * 1024;
+/** What stat(2) counts in. */
+const BLOCK_BYTES = 512;
 
 /**
  * Since 3 tables' entries have keys of their own, and queue indexes are pages and summaries. Older
@@ -44,14 +51,28 @@ export class CheckpointFile {
   readonly #database: RootDatabase<Buffer, (string | number)[] | Buffer>;
   #closed = false;
 
-  /** Throws StoreDamage where it is damaged, of a newer version, or not a store. */
-  constructor(path: string) {
+  /**
+   * Throws StoreDamage where it is damaged, of a newer version, or not a store, and what the system
+   * throws where it cannot be used. `makeRoom` is called on a full disk; false: it has made none.
+   */
+  constructor(path: string, makeRoom: () => boolean) {
     this.#path = path;
+    prepare(path, makeRoom);
     const broken = brokenSeal(path);
     if (broken !== null) throw new StoreDamage(broken);
     try {
-      this.#database = open({ path, encoding: 'binary', noSubdir: true, compression: false });
+      this.#database = open({
+        path,
+        encoding: 'binary',
+        noSubdir: true,
+        compression: false,
+        // Batches of its own have a promise that nobody is given, which a failed commit rejects.
+        eventTurnBatching: false,
+      });
     } catch (error) {
+      const { code } = error as { readonly code?: unknown };
+      if (typeof code === 'number' && code > 0)
+        throw systemError(getSystemErrorName(-code), 'open', path);
       throw new StoreDamage(`${path} cannot be opened: ${String(error)}`);
     }
     const version = this.#meta()?.version ?? CHECKPOINT_VERSION;
@@ -134,7 +155,7 @@ export class CheckpointFile {
   }
 
   async #commit(changes: Changes): Promise<void> {
-    await this.#database.transaction(() => {
+    const transaction = this.#database.transaction(() => {
       for (const [key, value] of changes) {
         if (value === null) void this.#database.remove(lmdbKey(key));
         else
@@ -143,6 +164,9 @@ export class CheckpointFile {
             isTableKey(key) ? storedValue(key.key, value) : value,
           );
       }
+    });
+    await transaction.catch(async (error: unknown) => {
+      throw await commitError(error);
     });
     // What is read from here on has it.
     this.#database.resetReadTxn();
@@ -166,6 +190,37 @@ function isTableKey(key: Key | TableKey | Buffer): key is TableKey {
 function lmdbKey(key: Key | TableKey | Buffer): (string | number)[] | Buffer {
   if (Buffer.isBuffer(key)) return key;
   return isTableKey(key) ? storedKey(key) : [...key];
+}
+
+/** Finds out what the system would refuse, where LMDB would say less of it, or die of it. */
+function prepare(path: string, makeRoom: () => boolean): void {
+  const lock = `${path}-lock`;
+  for (const file of [path, lock, `${path}.seal`]) {
+    const stats = statSync(file, { throwIfNoEntry: false });
+    if (stats?.isDirectory() === true) throw systemError('EISDIR', 'open', file);
+    if (stats !== undefined) accessSync(file, constants.R_OK | constants.W_OK);
+  }
+  // LMDB maps it into memory: a disk without room for it there would end the process.
+  const blocks = statSync(lock, { throwIfNoEntry: false })?.blocks ?? 0;
+  if (blocks * BLOCK_BYTES < LOCK_BYTES) writeWhole(lock, Buffer.alloc(LOCK_BYTES), makeRoom);
+}
+
+function writeWhole(file: string, bytes: Buffer, makeRoom: () => boolean): void {
+  for (;;) {
+    try {
+      writeFileSync(file, bytes);
+      return;
+    } catch (error) {
+      rmSync(file, { force: true });
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC' || !makeRoom()) throw error;
+    }
+  }
+}
+
+/** What LMDB says of a failed commit, which it tells later than that it failed. */
+async function commitError(error: unknown): Promise<unknown> {
+  const { commitError } = error as { readonly commitError?: Promise<never> };
+  return (await commitError?.catch((reason: unknown) => reason)) ?? error;
 }
 
 /** Above every key element that we use. */

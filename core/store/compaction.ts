@@ -49,6 +49,22 @@ export class Compaction {
     return this.#state.hasEmptied(current);
   }
 
+  /**
+   * The same on a full disk: every segment counts, and there are no more than `bytes` to move to.
+   */
+  squeeze(current: number, bytes: number, sizeOf: (segment: number) => number): boolean {
+    const sparse = new Set<number>();
+    let left = Math.min(bytes, PASS_BYTES);
+    for (const [segment, use] of this.#state.uses()) {
+      if (segment >= current || use.bytes > left || this.#unmovable.has(segment)) continue;
+      if (use.bytes > sizeOf(segment) * SPARSE_PART) continue;
+      sparse.add(segment);
+      left -= use.bytes;
+    }
+    this.#looking = sparse.size > 0 && this.#move(sparse);
+    return this.#state.hasEmptied(current);
+  }
+
   #sparse(current: number): Set<number> {
     const limit = this.#segmentBytes * SPARSE_PART;
     const found = new Set<number>();

@@ -1,6 +1,6 @@
-import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ConfigError, reasonOf } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 
 /**
  * One process has the directory: its id, and when that process started (ids are used again), in a
@@ -10,16 +10,19 @@ export class DirectoryLock {
   readonly #path: string;
 
   /**
-   * Makes the directory. Throws ConfigError where it cannot be written, or another process has it.
+   * Throws ConfigError where another process has the directory, and what the system throws where it
+   * cannot be written. `makeRoom` is called on a full disk; false: it has made none.
    */
-  constructor(directory: string) {
-    try {
-      mkdirSync(directory, { recursive: true });
-      this.#path = join(realpathSync(directory), 'lock');
-      this.#take(directory);
-    } catch (error) {
-      if (error instanceof ConfigError) throw error;
-      throw new ConfigError('data_dir', `${directory} cannot be written: ${reasonOf(error)}`);
+  constructor(directory: string, makeRoom: () => boolean) {
+    this.#path = join(realpathSync(directory), 'lock');
+    const mine = `${process.pid} ${startOf(process.pid)}\n`;
+    for (;;) {
+      try {
+        this.#take(directory, mine);
+        return;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC' || !makeRoom()) throw error;
+      }
     }
   }
 
@@ -27,8 +30,7 @@ export class DirectoryLock {
     rmSync(this.#path, { force: true });
   }
 
-  #take(directory: string): void {
-    const mine = `${process.pid} ${startOf(process.pid)}\n`;
+  #take(directory: string, mine: string): void {
     try {
       writeFileSync(this.#path, mine, { flag: 'wx' });
       return;

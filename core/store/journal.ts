@@ -7,8 +7,10 @@
  *     ──── open ──────▶ in flight ───────▶ safe        a message removed while its batch is open is
  *                                                      never written
  *
- * A batch that cannot be written (disk full) is tried again until it can; meanwhile nothing is
- * answered, and `troubled` says so.
+ * A batch that cannot be written is tried again until it can; meanwhile nothing is answered, and
+ * `troubled` says so. Where the disk is full its messages come back to be held, and everything else
+ * goes on into the room that `makeRoom` gives: what is removed must not wait, since it is what
+ * makes room.
  */
 import assert from 'node:assert/strict';
 import type { Clock } from '../clock.ts';
@@ -27,6 +29,8 @@ import { type Disk, SEGMENT_HEAD_BYTES, type Segment } from './segment.ts';
 /** In front of each segment. */
 const SEGMENT_HEAD = Buffer.concat([Buffer.from('RMQJ'), Buffer.from([0, 0, 0, FORMAT_VERSION])]);
 const RETRY_MS = 1000;
+/** On a full disk a segment of so much is ended, so that it can go when it has been consumed. */
+const TURN_BYTES = 256 * 1024;
 /** MESSAGE counts its queues in 16 bits. */
 const TARGETS_MAX = 65_535;
 
@@ -35,6 +39,8 @@ export interface Target {
   readonly id: number;
   /** The batch is being written: from now on the message is at this place. */
   placed(position: number, segment: number, offset: number, length: number): void;
+  /** The batch came back: the message has no place until a later batch is written. */
+  unplaced(position: number): void;
   /** The batch is safe: the message can be read from its place. */
   readable(position: number): void;
   /** Writes what changed since the last batch beside messages. */
@@ -45,6 +51,8 @@ export interface Target {
 export interface Put {
   readonly message: Message;
   readonly targets: Targets;
+  /** It is somewhere already, and makes room by leaving. */
+  readonly moves: boolean;
 }
 
 /** The queues that a message is written for, with its position in each: nearly always one. */
@@ -88,9 +96,19 @@ class Batch {
   readonly waiting: (() => void)[] = [];
   /** It ends its segment. */
   ends = false;
+  /** Where in its bytes the changes of its targets are, which they give only once. */
+  changesFrom = 0;
+  changesTo = 0;
 
   get empty(): boolean {
     return this.items.length === 0 && this.changed.size === 0 && this.waiting.length === 0;
+  }
+
+  /** Takes over what another one has, behind its own. */
+  add(other: Batch): void {
+    for (const item of other.items) this.items.push(item);
+    for (const target of other.changed) this.changed.add(target);
+    for (const done of other.waiting) this.waiting.push(done);
   }
 }
 
@@ -98,8 +116,15 @@ export interface JournalParts {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly segmentBytesMax: number;
+  /**
+   * The disk is full. Returns whether it has room now, so that writing is tried again at once. The
+   * reserve is `spared` where some was found already.
+   */
+  makeRoom(spared: boolean): boolean;
   /** The disk refuses (an error) or takes writes again (null). */
   troubled(error: Error | null): void;
+  /** What is on its way is refused, and there is no knowing for how long. */
+  refused(): void;
   /** A batch is safe and no other is on its way. */
   settled(): void;
 }
@@ -113,6 +138,11 @@ export class Journal {
   #scheduled = false;
   #closed = false;
   #troubled = false;
+  #refusing = false;
+  /** The disk is full: messages that wait for room, and whoever waits for something with them. */
+  #held: Batch | null = null;
+  /** The next batch ends its segment, so that it can go when nothing in it is wanted. */
+  #turnNext = false;
   /** The segment behind this one, made while this one is filled; nobody waits for it then. */
   #next: Segment | null = null;
   #creating = false;
@@ -154,15 +184,48 @@ export class Journal {
   }
 
   get idle(): boolean {
+    return this.quiet && this.#held === null;
+  }
+
+  /** Nothing is on its way, or could be. */
+  get quiet(): boolean {
     return !this.#writing && this.#open.empty;
+  }
+
+  /** What is on its way is tried again later: the disk refuses it. */
+  get refusing(): boolean {
+    return this.#refusing;
+  }
+
+  /** Messages wait for room on a full disk; everything else is written. */
+  get holding(): boolean {
+    return this.#held !== null;
+  }
+
+  /** Bytes that wait for room on a full disk. */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const item of this.#held?.items ?? []) {
+      if (typeof item === 'object' && item.targets.size > 0) bytes += item.message.size;
+    }
+    return bytes;
   }
 
   /** Adds a message for one queue; the same message for the next queue shares the record. */
   put(message: Message, target: Target, position: number): Put {
+    return this.#put(message, target, position, false);
+  }
+
+  /** Adds a message again that is in an older segment, which is to go. */
+  move(message: Message, target: Target, position: number): Put {
+    return this.#put(message, target, position, true);
+  }
+
+  #put(message: Message, target: Target, position: number, moves: boolean): Put {
     const last = this.#open.items.at(-1);
     const shared =
       typeof last === 'object' && last.message === message && last.targets.size < TARGETS_MAX;
-    const put = shared ? last : { message, targets: new Targets() };
+    const put = shared ? last : { message, targets: new Targets(), moves };
     if (!shared) this.#open.items.push(put);
     put.targets.add(target, position);
     this.#schedule();
@@ -191,8 +254,28 @@ export class Journal {
     this.#schedule();
   }
 
+  /** There is room again: what was held leaves with the next batch. */
+  resume(): void {
+    if (this.#held === null) return;
+    const held = this.#held;
+    this.#held = null;
+    held.add(this.#open);
+    this.#open = held;
+    // A batch with nothing in it, too, shows that writing goes.
+    this.write(() => {});
+  }
+
+  /** Answers those who waited with messages that nobody wants any more. */
+  review(): void {
+    if (this.#held === null || this.heldBytes > 0) return;
+    const { waiting } = this.#held;
+    this.#held = new Batch();
+    this.#open.waiting.unshift(...waiting);
+    if (waiting.length > 0) this.#schedule();
+  }
+
   close(): void {
-    assert(this.idle, 'a journal is closed when everything is safe');
+    assert(this.quiet, 'a journal is closed when everything is safe');
     this.#closed = true;
     this.#file.close();
     this.#closeNext();
@@ -214,10 +297,9 @@ export class Journal {
 
   #writeOpen(): void {
     if (this.#writing || this.#closed || this.#open.empty) return;
-    const batch = this.#open;
-    this.#open = new Batch();
+    const batch = this.#takeOpen();
     if (batch.items.length === 0 && batch.changed.size === 0) {
-      // Everything is safe already.
+      // Everything is safe already, or held.
       for (const done of batch.waiting) done();
       this.#parts.settled();
       return;
@@ -226,6 +308,21 @@ export class Journal {
     const pieces = this.#encode(batch);
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
     this.#send(batch, pieces, length);
+  }
+
+  #takeOpen(): Batch {
+    const batch = this.#open;
+    this.#open = new Batch();
+    if (this.#held === null) return batch;
+    const lean = new Batch();
+    for (const item of batch.items) {
+      if (typeof item === 'function' || item.moves) lean.items.push(item);
+      else if (item.targets.size > 0) this.#held.items.push(item);
+    }
+    for (const target of batch.changed) lean.changed.add(target);
+    const waits = this.#held.items.length > 0 ? this.#held : lean;
+    for (const done of batch.waiting) waits.waiting.push(done);
+    return lean;
   }
 
   #encode(batch: Batch): Buffer[] {
@@ -237,8 +334,13 @@ export class Journal {
       if (typeof item === 'function') item(writer);
       else if (item.targets.size > 0) this.#encodePut(writer, item, start + BATCH_BYTES);
     }
+    const before = (fresh ? SEGMENT_HEAD_BYTES : 0) + BATCH_BYTES;
+    batch.changesFrom = before + writer.length;
     for (const target of batch.changed) target.writeChanges(writer);
-    batch.ends = start + BATCH_BYTES + writer.length >= this.#parts.segmentBytesMax;
+    batch.changesTo = before + writer.length;
+    const end = start + BATCH_BYTES + writer.length;
+    batch.ends = this.#turnNext || end >= this.#parts.segmentBytesMax;
+    this.#turnNext = false;
     if (batch.ends) {
       writer.begin(RecordType.END);
       writer.end();
@@ -268,11 +370,10 @@ export class Journal {
     if (this.#closed) return;
     this.#file.write(pieces, this.#offset, (error) => {
       if (error !== null) {
-        this.#trouble(error);
-        this.#parts.clock.after(RETRY_MS, () => this.#send(batch, pieces, length));
+        this.#refused(error, batch, pieces, length);
         return;
       }
-      if (this.#troubled) this.#trouble(null);
+      this.#accepted();
       this.#offset += length;
       this.#written += length;
       for (const item of batch.items) {
@@ -282,8 +383,53 @@ export class Journal {
       for (const done of batch.waiting) done();
       this.#turning = batch.ends && this.#next === null;
       if (!this.#turning) this.#goOn(batch.ends);
-      if (this.#offset >= this.#parts.segmentBytesMax / 2) this.#createNext();
+      if (this.#turning || this.#offset >= this.#parts.segmentBytesMax / 2) this.#createNext();
     });
+  }
+
+  #refused(error: Error, batch: Batch, pieces: readonly Buffer[], length: number): void {
+    const returns = isFull(error) && batch.items.some((item) => typeof item === 'object');
+    const cut = returns && this.#held === null && this.#cutEnds();
+    const room = isFull(error) && this.#parts.makeRoom(cut);
+    if (returns) {
+      this.#takeBack(batch, pieces);
+      this.#trouble(error);
+    } else this.#again(error, room, () => this.#send(batch, pieces, length));
+  }
+
+  /** Files that were used before have more than is written in them. */
+  #cutEnds(): boolean {
+    const ends = [cutAt(this.#file, this.#offset), this.#next !== null && cutAt(this.#next, 0)];
+    return ends.includes(true);
+  }
+
+  /** Tries again what was refused: soon where there is room now. */
+  #again(error: Error, room: boolean, act: () => void): void {
+    this.#parts.clock.after(room ? 0 : RETRY_MS, act);
+    this.#trouble(error);
+    if (!room) this.#parts.refused();
+    this.#refusing = !room;
+  }
+
+  /** Takes a batch apart that finds the disk full: its messages are held, the rest is not. */
+  #takeBack(batch: Batch, pieces: readonly Buffer[]): void {
+    for (const item of batch.items) {
+      if (typeof item === 'object') item.targets.each((target, at) => target.unplaced(at));
+    }
+    const { changesFrom, changesTo } = batch;
+    const changes = Buffer.concat(pieces).subarray(changesFrom, changesTo);
+    const back = new Batch();
+    for (const item of batch.items) {
+      if (typeof item === 'function' || !item.moves) back.items.push(item);
+    }
+    if (changes.length > 0) back.items.push((writer) => writer.raw(changes));
+    for (const done of batch.waiting) back.waiting.push(done);
+    back.add(this.#open);
+    this.#open = back;
+    this.#turnNext ||= this.#held === null && this.#offset >= TURN_BYTES;
+    this.#held ??= new Batch();
+    this.#writing = false;
+    this.#schedule();
   }
 
   /** The next batch may leave, in a new segment where this one has ended. */
@@ -308,11 +454,11 @@ export class Journal {
       if (this.#closed) this.#closeNext();
       if (this.#closed || !this.#turning) return;
       if (error !== null) {
-        this.#trouble(error);
-        this.#parts.clock.after(RETRY_MS, () => this.#createNext());
+        const room = isFull(error) && this.#parts.makeRoom(false);
+        this.#again(error, room, () => this.#createNext());
         return;
       }
-      if (this.#troubled) this.#trouble(null);
+      this.#accepted();
       this.#turning = false;
       this.#goOn(true);
     });
@@ -323,9 +469,28 @@ export class Journal {
     this.#next = null;
   }
 
+  /** The disk takes writes. */
+  #accepted(): void {
+    this.#refusing = false;
+    if (this.#troubled && this.#held === null) this.#trouble(null);
+  }
+
   #trouble(error: Error | null): void {
     if ((error !== null) === this.#troubled) return;
     this.#troubled = error !== null;
     this.#parts.troubled(error);
   }
+}
+
+/** Whether a segment became shorter. */
+function cutAt(segment: Segment, length: number): boolean {
+  if (segment.size() <= length) return false;
+  segment.truncate(length);
+  return true;
+}
+
+/** Whether a write was refused for want of room. */
+function isFull(error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }

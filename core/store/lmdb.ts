@@ -11,8 +11,10 @@
  * store closes; segments that no index names any more go then. Message bodies stay in the journal
  * and are read from there.
  */
+
+import { mkdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock, Timer } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { ConfigError, reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Format, Message } from '../message.ts';
@@ -22,11 +24,14 @@ import type { Table } from '../table.ts';
 import { type Changes, CheckpointFile } from './checkpoint.ts';
 import { Compaction } from './compaction.ts';
 import { DirectoryLock } from './directory-lock.ts';
+import { DiskRoom } from './disk-room.ts';
 import type { Location } from './index-block.ts';
 import { Journal } from './journal.ts';
 import { StoredMessages } from './message-table.ts';
 import { RECORD_HEAD_BYTES, RecordReader, readMessage, seedOf } from './records.ts';
+import { refusal } from './refusal.ts';
 import { replay, StoreDamage, versionOf, wholeRecord } from './replay.ts';
+import { Reserve } from './reserve.ts';
 import { type Disk, FileDisk, SEGMENT_HEAD_BYTES, type Segment } from './segment.ts';
 import { SHARED_QUEUES_MIN, SharedMessages } from './shared-messages.ts';
 import { StoreState } from './state.ts';
@@ -47,14 +52,14 @@ export interface LmdbStoreOptions {
   readonly indexBytesMax?: number;
   /** Publishers are held while less is free on the disk. 0 or missing: nobody looks. */
   readonly freeBytesMin?: number;
+  /** Kept for a full disk, so that removals can still be written; less on a small one. */
+  readonly reserveBytes?: number;
   /** Where segments are; tests put faults there. */
   readonly disk?: Disk;
 }
 
-/** How often somebody looks at what is free. */
-const FREE_LOOK_MS = 1000;
-/** Publishers go on when so much more than the least is free, so that they don't flap. */
-const FREE_MARGIN = 1.1;
+/** Of the file system, what the reserve may take. */
+const RESERVE_PART = 1 / 16;
 /**
  * What is read from the disk at once. Messages are parts of it: one that stays keeps all of it in
  * memory.
@@ -82,35 +87,42 @@ export class LmdbStore implements Store {
   readonly #journal: Journal;
   readonly #state: StoreState;
   readonly #compaction: Compaction;
+  readonly #room: DiskRoom;
   readonly #open = new Map<number, OpenSegment>();
   readonly #shared = new SharedMessages();
   readonly #listeners: ((error: Error | null) => void)[] = [];
   /** Why no writes are taken: they fail, or there is no room for more. */
   #failing: Error | null = null;
   #full: Error | null = null;
-  #watch: Timer | null = null;
   #checkpointedAt = 0;
   #checkpointing: Promise<void> | null = null;
   /** Changes of a checkpoint that failed: the next one must have them too. */
   #unwritten: Changes = [];
+  /** It failed: the next one is not to wait for more of the journal. */
+  #checkpointFailed = false;
   #closing = false;
   #recovering = true;
-  #idle: ((safe: boolean) => void) | null = null;
+  #quiet: ((safe: boolean) => void) | null = null;
 
   /**
    * Recovers what is there. Throws ConfigError where it is damaged or the directory cannot be used.
    */
   constructor(options: LmdbStoreOptions) {
+    const { directory, clock, log, freeBytesMin = 0 } = options;
     this.#options = options;
-    this.#lock = new DirectoryLock(options.directory);
+    let lock: DirectoryLock | null = null;
     try {
-      this.#disk = options.disk ?? new FileDisk(join(options.directory, 'journal'));
-      this.#checkpoint = new CheckpointFile(join(options.directory, 'state.mdb'));
+      const reserve = reserveOf(options);
+      this.#lock = lock = new DirectoryLock(directory, () => reserve.give());
+      this.#disk = options.disk ?? new FileDisk(join(directory, 'journal'), reserve);
+      this.#checkpoint = new CheckpointFile(join(directory, 'state.mdb'), () => reserve.give());
       this.#journal = new Journal({
         disk: this.#disk,
-        clock: options.clock,
+        clock,
         segmentBytesMax: options.segmentBytes,
+        makeRoom: (spared) => this.#disk.makeRoom(spared),
         troubled: (error) => this.#troubled(error),
+        refused: () => this.#quiet?.(false),
         settled: () => this.#settled(),
       });
       this.#state = new StoreState({
@@ -122,11 +134,22 @@ export class LmdbStore implements Store {
       });
       this.#compaction = new Compaction(this.#state, options.segmentBytes);
       this.#recover();
-      this.#watchFree();
+      this.#room = new DiskRoom({
+        disk: this.#disk,
+        clock,
+        log,
+        directory,
+        freeBytesMin,
+        refusedBytes: () => (this.#journal.holding ? this.#journal.heldBytes : null),
+        resume: () => this.#journal.resume(),
+        look: () => this.#lookForRoom(),
+        changed: (error) => this.#roomChanged(error),
+      });
+      this.#room.watch();
     } catch (error) {
-      this.#lock.release();
+      lock?.release();
       if (error instanceof ConfigError) throw error;
-      throw new ConfigError('data_dir', unusable(error, options.directory));
+      throw new ConfigError('data_dir', unusable(error, directory));
     }
   }
 
@@ -159,9 +182,11 @@ export class LmdbStore implements Store {
 
   async close(): Promise<void> {
     this.#closing = true;
-    this.#watch?.cancel();
+    this.#room.close();
     const { log, directory } = this.#options;
-    if (await this.#drained()) {
+    const { holding } = this.#journal;
+    const ended = await this.#drained();
+    if (ended) {
       await this.#checkpointing;
       await this.#writeCheckpoint().catch((error: unknown) =>
         // The next start reads more of the journal for it.
@@ -170,6 +195,8 @@ export class LmdbStore implements Store {
       this.#journal.close();
     } else {
       this.#journal.abandon();
+    }
+    if (!ended || holding) {
       log.error(
         { directory },
         'closed while the store cannot write: what was not confirmed is lost',
@@ -183,10 +210,10 @@ export class LmdbStore implements Store {
 
   /** Whether everything could be made safe: it is not waited for a disk that refuses. */
   #drained(): Promise<boolean> {
-    if (this.#journal.idle) return Promise.resolve(true);
-    if (this.#failing !== null) return Promise.resolve(false);
+    if (this.#journal.quiet) return Promise.resolve(true);
+    if (this.#journal.refusing) return Promise.resolve(false);
     return new Promise((resolve) => {
-      this.#idle = resolve;
+      this.#quiet = resolve;
     });
   }
 
@@ -300,25 +327,18 @@ export class LmdbStore implements Store {
     const before = this.#failing ?? this.#full;
     this.#failing = error;
     this.#tell(before);
-    if (error !== null) this.#idle?.(false);
   }
 
-  /** Looks at what is free on the disk, now and from time to time. */
-  #watchFree(): void {
-    const { freeBytesMin = 0, clock, log, directory } = this.#options;
-    if (freeBytesMin === 0) return;
-    const free = this.#disk.freeBytes();
-    const fields = { directory, free, mark: freeBytesMin };
+  #roomChanged(error: Error | null): void {
     const before = this.#failing ?? this.#full;
-    if (this.#full === null && free < freeBytesMin) {
-      this.#full = new Error(`only ${free} bytes are free on the disk`);
-      log.warn(fields, 'free disk space below its mark: publishers are held');
-    } else if (this.#full !== null && free >= freeBytesMin * FREE_MARGIN) {
-      this.#full = null;
-      log.info(fields, 'free disk space above its mark: publishers go on');
-    }
+    this.#full = error;
     this.#tell(before);
-    this.#watch = clock.after(FREE_LOOK_MS, () => this.#watchFree());
+  }
+
+  /** The disk is full: what became empty is given back at once, whatever it takes. */
+  #lookForRoom(): void {
+    this.#journal.review();
+    if (!this.#journal.writing) this.#settled(true);
   }
 
   /** Tells the listeners when it has become another thing to be told. */
@@ -328,21 +348,36 @@ export class LmdbStore implements Store {
     for (const listener of this.#listeners) listener(trouble);
   }
 
-  #settled(): void {
+  /** `retry`: what a full disk refused is tried again. */
+  #settled(retry: boolean = false): void {
     const { checkpointBytes, log } = this.#options;
-    if (this.#journal.idle) this.#idle?.(true);
+    if (this.#journal.quiet) this.#quiet?.(true);
     if (this.#checkpointing !== null || this.#closing) return;
     const due = this.#journal.written - this.#checkpointedAt >= checkpointBytes || this.#state.full;
-    if (!this.#compaction.step(this.#journal.end.segment) && !due) return;
+    const { holding, end } = this.#journal;
+    const emptied = retry && holding ? this.#squeeze() : this.#compaction.step(end.segment);
+    if (!emptied && !due && !(retry && this.#checkpointFailed)) return;
     this.#checkpointing = this.#writeCheckpoint()
-      .catch((error: unknown) =>
-        log.error({ reason: reasonOf(error) }, 'no checkpoint could be made'),
-      )
+      .catch((error: unknown) => {
+        if (!this.#checkpointFailed)
+          log.error({ reason: reasonOf(error) }, 'no checkpoint could be made');
+        this.#checkpointFailed = true;
+        if (holding) this.#disk.makeRoom(false);
+      })
       .finally(() => {
         this.#checkpointing = null;
         // What came to be done meanwhile; else the batch on its way calls when it is safe.
         if (!this.#journal.writing) this.#settled();
       });
+  }
+
+  /** Moves into the reserve what keeps segments that are nearly empty. */
+  #squeeze(): boolean {
+    const { bytes, missing } = this.#disk.reserve;
+    const { segment } = this.#journal.end;
+    return this.#compaction.squeeze(segment, (bytes - missing) / 2, (id) =>
+      this.#segment(id).file.size(),
+    );
   }
 
   /** Called while no batch is on its way, so that the state is that of the journal's end. */
@@ -356,6 +391,7 @@ export class LmdbStore implements Store {
     await this.#checkpoint.write(this.#unwritten, place);
     this.#unwritten = [];
     this.#state.written();
+    this.#checkpointFailed = false;
     for (const id of unwanted) {
       this.#open.get(id)?.file.close();
       this.#open.delete(id);
@@ -367,8 +403,8 @@ export class LmdbStore implements Store {
 /** What is said of a directory that cannot be started with. */
 function unusable(error: unknown, directory: string): string {
   // What the system refuses says nothing of what is stored.
-  const { syscall } = error as NodeJS.ErrnoException;
-  if (syscall !== undefined) return `${directory} cannot be used: ${reasonOf(error)}`;
+  const refused = refusal(error, directory);
+  if (refused !== null) return refused;
   const reason = error instanceof StoreDamage ? '' : 'what is stored cannot be read: ';
   return `${reason}${reasonOf(error)} (in ${directory}). ${REMEDY}`;
 }
@@ -389,4 +425,12 @@ function runOf(
     next = locations[++end];
   }
   return locations.slice(at, end);
+}
+
+/** What is kept for a full disk: not much of a small one. */
+function reserveOf({ directory, reserveBytes = 0 }: LmdbStoreOptions): Reserve {
+  mkdirSync(directory, { recursive: true });
+  const { blocks, bsize } = statfsSync(directory);
+  const bytes = Math.min(reserveBytes, Math.floor(blocks * bsize * RESERVE_PART));
+  return new Reserve(join(directory, 'journal', 'reserve'), bytes);
 }

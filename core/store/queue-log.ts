@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { Message } from '../message.ts';
 import type { Logged, QueueLog, ReadBack } from '../store.ts';
 import { DeliveryCounts } from './delivery-counts.ts';
@@ -34,10 +35,13 @@ export class JournalQueueLog implements QueueLog, Target {
   last: number;
   readonly #parts: QueueLogParts;
   /** Not safe yet, by position: in the open batch (with its put), or on the way. */
-  readonly #open = new Map<number, Put>();
-  readonly #unsafe = new Map<number, Message>();
-  /** Written again in the open batch, to leave their segment. */
+  #open = new Map<number, Put>();
+  readonly #unsafe = new Map<number, Put>();
+  /** Older ones came back behind newer ones in `#open`. */
+  #disordered = false;
+  /** Written again in the open batch, to leave their segment; on the way, with where they were. */
   readonly #moving = new Map<number, Put>();
+  readonly #movedFrom = new Map<number, Location>();
   #removed: number[] = [];
   readonly #truncated: Range[] = [];
   /** Null: nothing was handed out twice. */
@@ -76,9 +80,12 @@ export class JournalQueueLog implements QueueLog, Target {
       this.#open.delete(position);
       return;
     }
-    this.#unsafe.delete(position);
-    this.#moving.get(position)?.targets.delete(this);
-    this.#moving.delete(position);
+    for (const kept of [this.#unsafe, this.#moving]) {
+      // A batch that comes back is not written for us again.
+      kept.get(position)?.targets.delete(this);
+      kept.delete(position);
+    }
+    this.#movedFrom.delete(position);
     const was = this.index.delete(position);
     if (was === null) return;
     this.#parts.counted(was, -1);
@@ -88,7 +95,7 @@ export class JournalQueueLog implements QueueLog, Target {
 
   /** Writes a message again, which is then read from there. */
   move(position: number, message: Message): void {
-    this.#moving.set(position, this.#parts.journal.put(message, this, position));
+    this.#moving.set(position, this.#parts.journal.move(message, this, position));
   }
 
   /** Made when it is first asked for. */
@@ -140,7 +147,7 @@ export class JournalQueueLog implements QueueLog, Target {
       const safe = places.filter(({ position }) => !this.#unsafe.has(position));
       const read = this.#parts.readMessages(safe.map(({ location }) => location)).values();
       for (const { position } of places) {
-        add(position, this.#unsafe.get(position) ?? read.next().value ?? null);
+        add(position, this.#unsafe.get(position)?.message ?? read.next().value ?? null);
         from = position;
       }
       // Damaged ones behind the last that is readable are told of when there is no more.
@@ -158,7 +165,7 @@ export class JournalQueueLog implements QueueLog, Target {
   /** What is in the open batch comes behind everything that has a place. */
   #addOpen(after: number, most: number, bytes: number, messages: Logged[]): void {
     let left = messages.reduce((rest, { message }) => rest - message.size, bytes);
-    for (const [position, { message }] of this.#open) {
+    for (const [position, { message }] of this.#opened()) {
       if (messages.length >= most || left <= 0) return;
       if (position <= after) continue;
       messages.push({ position, message, deliveries: this.#deliveries(position) });
@@ -184,7 +191,7 @@ export class JournalQueueLog implements QueueLog, Target {
     for (const [position, bytes] of this.index.sizes(after, most)) {
       yield [Math.min(position, this.last), bytes];
     }
-    for (const [position, { message }] of this.#open) {
+    for (const [position, { message }] of this.#opened()) {
       if (position > after) yield [position, message.size];
     }
   }
@@ -216,7 +223,7 @@ export class JournalQueueLog implements QueueLog, Target {
   /** Gone, without a word to the journal. */
   discard(): void {
     this.#dropped = true;
-    for (const kept of [this.#open, this.#moving]) {
+    for (const kept of [this.#open, this.#moving, this.#unsafe]) {
       for (const put of kept.values()) put.targets.delete(this);
       kept.clear();
     }
@@ -230,20 +237,53 @@ export class JournalQueueLog implements QueueLog, Target {
     this.#open.delete(position);
     if (this.#moving.delete(position)) {
       const was = this.index.get(position);
-      if (was !== null) this.#parts.counted(was, -1);
+      if (was !== null) {
+        this.#parts.counted(was, -1);
+        this.#movedFrom.set(position, was);
+      }
     }
-    if (put !== undefined) this.#unsafe.set(position, put.message);
+    if (put !== undefined) this.#unsafe.set(position, put);
     this.index.set(position, segment, offset, length, put?.message.durable === false);
     this.#parts.counted({ segment, offset, length }, 1);
   }
 
-  /** Whether the log itself changed since the last call, for a checkpoint. */
-  takeChanged(): boolean {
-    const { lentTo, last } = this;
+  unplaced(position: number): void {
+    const put = this.#unsafe.get(position);
+    const at = this.index.delete(position);
+    assert(put !== undefined && at !== null, 'what is on its way has a place');
+    this.#unsafe.delete(position);
+    this.#parts.counted(at, -1);
+    const from = this.#movedFrom.get(position);
+    if (from === undefined) {
+      this.#disordered ||= this.#open.size > 0;
+      this.#open.set(position, put);
+      return;
+    }
+    // It stays where it was: whoever wants it moved looks again.
+    put.targets.delete(this);
+    this.#movedFrom.delete(position);
+    const { segment, offset, length } = from;
+    this.index.set(position, segment, offset, length, put.message.durable === false);
+    this.#parts.counted(from, 1);
+  }
+
+  /** What has no place, in order. */
+  #opened(): ReadonlyMap<number, Put> {
+    if (this.#disordered) this.#open = new Map([...this.#open].sort(([a], [b]) => a - b));
+    this.#disordered = false;
+    return this.#open;
+  }
+
+  /** What changed of the log itself since the last call, for a checkpoint. */
+  takeChanged(): { readonly lentTo: number; readonly last: number } | null {
+    const { lentTo } = this;
+    // What is not written yet may never be: its positions are not used up.
+    const [open = this.last + 1] = this.#opened().keys();
+    const last = open - 1;
     const before = this.#checkpointed;
-    if (before?.lentTo === lentTo && before.last === last) return false;
+    if (before?.lentTo === lentTo && before.last === last) return null;
     this.#checkpointed = { lentTo, last };
-    return true;
+    return this.#checkpointed;
   }
 
   /** What changed of the counts since the last call, for a checkpoint. */
@@ -253,6 +293,7 @@ export class JournalQueueLog implements QueueLog, Target {
 
   readable(position: number): void {
     this.#unsafe.delete(position);
+    this.#movedFrom.delete(position);
   }
 
   writeChanges(writer: RecordWriter): void {

@@ -107,6 +107,9 @@ function readRecords(
     const length = wholeRecord(bytes, offset, seed);
     if (length === 0) return { offset, batchEnd, ended: false };
     const type = bytes[offset + RECORD_HEAD_BYTES] as RecordType;
+    // Left over from a batch that was taken back, and written over in part.
+    const outside = seed !== 0 && offset >= batchEnd && type !== RecordType.BATCH;
+    if (outside) return { offset, batchEnd, ended: false };
     const reader = bounded(bytes, offset, length);
     if (type === RecordType.BATCH) batchEnd = batchIn(reader).end;
     else if (type !== RecordType.END) visit({ type, reader, segment, offset, length });

@@ -14,12 +14,14 @@ import {
   openSync,
   readdirSync,
   readSync,
+  rmSync,
   statfsSync,
   statSync,
   writev,
 } from 'node:fs';
 import { open, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Reserve } from './reserve.ts';
 
 type Done = (error: Error | null) => void;
 
@@ -50,6 +52,16 @@ export interface Disk {
   remove(id: number): void;
   /** Bytes that may still be written. */
   freeBytes(): number;
+  /**
+   * The disk is full: gives up files that are kept for the next segments, or else, where that is
+   * not to be `spared`, a part of the reserve. Returns whether there was something to give. Nothing
+   * more is kept until `restore`.
+   */
+  makeRoom(spared: boolean): boolean;
+  /** What is kept for a full disk, in bytes, and how much of it is given away. */
+  readonly reserve: { readonly bytes: number; readonly missing: number };
+  /** Makes the reserve whole again. */
+  restore(done: Done): void;
   /** Resolved when nothing is done on the disk any more. */
   close(): Promise<void>;
 }
@@ -73,11 +85,15 @@ export class FileDisk implements Disk {
   readonly #spares = new Map<string, number>();
   /** Segments on their way to be removed. */
   readonly #leaving = new Set<number>();
+  readonly reserve: Reserve;
+  /** Room is short: no file is kept for later. */
+  #short = false;
   /** One thing after the other, beside everything else. */
   #work: Promise<void> = Promise.resolve();
 
-  constructor(directory: string) {
+  constructor(directory: string, reserve: Reserve = new Reserve(join(directory, 'reserve'), 0)) {
     this.#directory = directory;
+    this.reserve = reserve;
     mkdirSync(directory, { recursive: true });
     // What a killed process made is there, but perhaps not yet for good.
     this.#syncDirectory();
@@ -130,6 +146,23 @@ export class FileDisk implements Disk {
     return [...this.#spares.values()].reduce((sum, size) => sum + size, bavail * bsize);
   }
 
+  makeRoom(spared: boolean): boolean {
+    this.#short = true;
+    const spares = [...this.#spares.keys()];
+    for (const spare of spares) {
+      this.#spares.delete(spare);
+      rmSync(spare, { force: true });
+    }
+    return spares.length > 0 || (!spared && this.reserve.give());
+  }
+
+  restore(done: Done): void {
+    this.#after(async () => {
+      await this.reserve.fill();
+      this.#short = false;
+    }, done);
+  }
+
   close(): Promise<void> {
     return this.#work;
   }
@@ -137,7 +170,7 @@ export class FileDisk implements Disk {
   /** Keeps the file of a segment, or deletes it. */
   async #spare(id: number): Promise<void> {
     const path = this.#path(id, 'journal');
-    if (this.#spares.size >= SPARES_MAX) return unlink(path);
+    if (this.#short || this.#spares.size >= SPARES_MAX) return unlink(path);
     const file = await open(path, 'r+');
     try {
       // Before it can be taken for a segment again nothing may look like one in it.
@@ -148,7 +181,10 @@ export class FileDisk implements Disk {
     }
     const spare = this.#path(id, 'spare');
     await rename(path, spare);
-    this.#spares.set(spare, (await stat(spare)).size);
+    const { size } = await stat(spare);
+    // Room may have become short meanwhile.
+    if (this.#short) await unlink(spare);
+    else this.#spares.set(spare, size);
   }
 
   #after<Result>(

@@ -192,10 +192,11 @@ export class StoreState {
     for (const [id, part] of this.#droppedCounts.splice(0))
       changes.push([['count', id, part], null]);
     for (const log of this.#logsById.values()) {
-      const { id, name, index, lentTo, last } = log;
+      const { id, name, index } = log;
       for (const [part, bytes] of log.takeCounts()) changes.push([['count', id, part], bytes]);
-      const record: LogRecord = { name, lentTo, last };
-      if (log.takeChanged()) changes.push([['queue', id], Buffer.from(JSON.stringify(record))]);
+      const record = log.takeChanged();
+      if (record !== null)
+        changes.push([['queue', id], Buffer.from(JSON.stringify({ name, ...record }))]);
       takeBlocks(id, index, changes);
     }
     for (const change of this.space.takeChanges()) changes.push(change);

@@ -1,5 +1,10 @@
 import { type Disk, SEGMENT_HEAD_BYTES, type Segment } from '../../core/store/segment.ts';
 
+/** As the system refuses a write to a full disk. */
+export const NO_SPACE = Object.assign(new Error('ENOSPC: no space left on device'), {
+  code: 'ENOSPC',
+});
+
 /**
  * Segments in memory that survive a "restart" of the store on the same object, with faults on
  * demand. What a removed one had is in the next one, as on a real disk.
@@ -16,8 +21,13 @@ export class MemoryDisk implements Disk {
   /** The last write, and its segment before it. */
   lastWrite = { id: 0, offset: 0, length: 0 };
   beforeLastWrite = Buffer.alloc(0);
-  /** What is said to be free. */
+  /** What is said to be free, where `capacity` does not say less. */
   free = 1e12;
+  /** All that fits on it, the reserve included. */
+  capacity = Number.POSITIVE_INFINITY;
+  readonly reserve = { bytes: 0, missing: 0 };
+  /** Parts of the reserve that were given. */
+  given = 0;
   /** Writes that were asked for. */
   writes = 0;
 
@@ -36,9 +46,12 @@ export class MemoryDisk implements Disk {
         this.beforeLastWrite = Buffer.from(bytes());
         const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
         this.lastWrite = { id, offset, length };
-        const written = Buffer.concat([bytes().subarray(0, offset), ...pieces]);
+        // What does not fit is cut off.
+        const room = Math.max(0, bytes().length + this.#room - offset);
+        const whole = Buffer.concat(pieces).subarray(0, room);
+        const written = Buffer.concat([bytes().subarray(0, offset), whole]);
         this.files.set(id, Buffer.concat([written, bytes().subarray(written.length)]));
-        done(null);
+        done(whole.length === length ? null : NO_SPACE);
       },
       read: (offset, length) => bytes().subarray(offset, offset + length),
       size: () => bytes().length,
@@ -60,8 +73,29 @@ export class MemoryDisk implements Disk {
   }
 
   remove(id: number): void {
-    this.keep(this.files.get(id) ?? Buffer.alloc(0));
+    const bytes = this.files.get(id) ?? Buffer.alloc(0);
+    if (this.capacity === Number.POSITIVE_INFINITY) this.keep(bytes);
     this.files.delete(id);
+  }
+
+  makeRoom(spared: boolean): boolean {
+    const { bytes, missing } = this.reserve;
+    if (spared || missing === bytes) return false;
+    this.reserve.missing = Math.min(bytes, missing + Math.ceil(bytes / 4));
+    this.given++;
+    return true;
+  }
+
+  restore(done: (error: Error | null) => void): void {
+    const room = this.#room >= this.reserve.missing;
+    if (room) this.reserve.missing = 0;
+    done(room ? null : NO_SPACE);
+  }
+
+  get #room(): number {
+    let used = this.reserve.bytes - this.reserve.missing;
+    for (const { length } of this.files.values()) used += length;
+    return this.capacity - used;
   }
 
   /** The file of a removed segment, for the next one. */
@@ -74,7 +108,7 @@ export class MemoryDisk implements Disk {
   }
 
   freeBytes(): number {
-    return this.free;
+    return Math.min(this.free, this.#room);
   }
 
   /** As it is now, for a next process: what the one before still does is not seen on it. */
@@ -82,6 +116,8 @@ export class MemoryDisk implements Disk {
     const other = new MemoryDisk();
     for (const [id, bytes] of this.files) other.files.set(id, Buffer.from(bytes));
     for (const spare of this.#spares) other.keep(spare);
+    other.capacity = this.capacity;
+    Object.assign(other.reserve, this.reserve);
     return other;
   }
 

@@ -91,7 +91,7 @@ function kill(): void {
 
 /** Changes the last checkpoint itself. */
 async function change(changes: readonly (readonly [Key, Buffer | null])[]): Promise<void> {
-  const checkpoint = new CheckpointFile(join(directory, 'state.mdb'));
+  const checkpoint = new CheckpointFile(join(directory, 'state.mdb'), () => false);
   const { place } = checkpoint;
   if (place === null) throw new Error('no checkpoint');
   await checkpoint.write(changes, place);
@@ -190,7 +190,7 @@ describe('messages whose places are on the disk', () => {
 describe('an index as version 2 wrote it', () => {
   it('is taken over, and written in the new way', async () => {
     await closedStore();
-    const checkpoint = new CheckpointFile(join(directory, 'state.mdb'));
+    const checkpoint = new CheckpointFile(join(directory, 'state.mdb'), () => false);
     const pages = [...checkpoint.keysOf('page')];
     const summaries = [...checkpoint.keysOf('summary')];
     await checkpoint.close();
@@ -206,7 +206,7 @@ describe('an index as version 2 wrote it', () => {
       ...numbers(1, MESSAGES),
     ]);
     await shut(upgraded);
-    const after = new CheckpointFile(join(directory, 'state.mdb'));
+    const after = new CheckpointFile(join(directory, 'state.mdb'), () => false);
     expect([...after.keysOf('block')]).toEqual([]);
     expect([...after.keysOf('page')]).toEqual(pages);
     await after.close();

@@ -16,7 +16,7 @@ let checkpoint: CheckpointFile;
 let space: Space;
 
 function open(): void {
-  checkpoint = new CheckpointFile(join(directory, 'state.mdb'));
+  checkpoint = new CheckpointFile(join(directory, 'state.mdb'), () => false);
   space = new Space(() => {});
   space.load(checkpoint);
 }
