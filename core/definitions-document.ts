@@ -151,8 +151,10 @@ export class Fields {
     return {};
   }
 
-  raw(name: string): Json | undefined {
-    return this.#from[name];
+  /** `otherwise` stands for what is not there; null is a value. */
+  raw(name: string, otherwise?: Json): Json | undefined {
+    const { [name]: value = otherwise } = this.#from;
+    return value;
   }
 
   /** An array, or names with commas between them. */
@@ -323,12 +325,11 @@ function parameterOf(fields: Fields): Parameter | null {
 
 /** What it says is judged by the engine. */
 export function policyOf(fields: Fields, name: string = fields.text('name')): PolicyRequest {
-  const priority = fields.raw('priority') ?? 0;
   return {
     name,
     pattern: fields.raw('pattern'),
-    applyTo: fields.raw('apply-to') ?? 'all',
-    priority,
+    applyTo: fields.raw('apply-to', 'all'),
+    priority: fields.raw('priority', 0),
     definition: fields.raw('definition'),
   };
 }

@@ -248,15 +248,20 @@ function definitionProblem(kind: PolicyKind, definition: unknown): string | null
   }
   const known = ([key]: readonly [string, unknown]): boolean =>
     kind === 'user' ? typesOf(key) !== undefined : isForOperators(key);
+  // Of several problems RabbitMQ names the locator's first, and mirrors' last.
+  const locator = given.find(([key]) => key === LOCATOR);
+  if (kind === 'user' && locator !== undefined && !LOCATORS.includes(locator[1])) {
+    return `${termText(locator[1])} invalid queue-master-locator value`;
+  }
   for (const [key, value] of given.filter(known)) {
     const setting = KEYS[key];
     if (setting !== undefined && !setting.accepts(value)) {
       return `${termText(value)} is not a valid ${setting.noun}`;
     }
   }
+  const mirrors = kind === 'user' ? mirroringProblem(new Map(given)) : null;
+  if (mirrors !== null) return mirrors;
   const unknown = given.filter((pair) => !known(pair));
-  const clusters = kind === 'user' ? clusterProblem(new Map(given)) : null;
-  if (clusters !== null) return clusters;
   return unknown.length === 0 ? null : `${pairsText(unknown)} are not recognised policy settings`;
 }
 
@@ -264,11 +269,7 @@ function isForClusters(key: string): boolean {
   return key === LOCATOR || MIRRORING.some((name) => name === key);
 }
 
-function clusterProblem(given: ReadonlyMap<string, unknown>): string | null {
-  const locator = given.get(LOCATOR);
-  if (locator !== undefined && !LOCATORS.includes(locator)) {
-    return `${termText(locator)} invalid queue-master-locator value`;
-  }
+function mirroringProblem(given: ReadonlyMap<string, unknown>): string | null {
   if (!MIRRORING.some((name) => given.has(name))) return null;
   const mode = given.get('ha-mode');
   if (mode === undefined) {

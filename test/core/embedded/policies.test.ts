@@ -201,6 +201,12 @@ describe('a value that cannot be', () => {
     ['user', { 'queue-version': 3 }, '3 is not a valid queue-version value'],
     ['user', { 'message-deduplication': 'yes' }, '<<"yes">> is not a valid flag'],
     ['user', { 'queue-master-locator': 'z' }, '<<"z">> invalid queue-master-locator value'],
+    [
+      'user',
+      { 'queue-master-locator': 'z', 'max-length': 'z' },
+      '<<"z">> invalid queue-master-locator value',
+    ],
+    ['user', { 'ha-mode': 'z', 'max-length': 'x' }, '<<"x">> is not a valid maximum length'],
     ['user', { 'ha-mode': 'z' }, '<<"z">> is not a valid ha-mode value'],
     ['user', { 'ha-mode': 'exactly' }, 'ha-mode="exactly" takes an integer, none given'],
     ['user', { 'ha-mode': 'all', 'ha-params': 1 }, 'ha-mode="all" does not take parameters'],
