@@ -174,10 +174,10 @@ export class Policies {
     const user = this.#ranked.user.find((policy) => isFor(policy, name, type)) ?? null;
     const operator = this.#ranked.operator.find((policy) => isFor(policy, name, type)) ?? null;
     if (user === null && operator === null) return undefined;
-    const names = { policy: user?.name ?? null, operatorPolicy: operator?.name ?? null };
-    const key = JSON.stringify(names);
+    const key = `${keyOf(user)}\0${keyOf(operator)}`;
     let rule = this.#made.get(key);
     if (rule === undefined) {
+      const names = { policy: user?.name ?? null, operatorPolicy: operator?.name ?? null };
       const definition = mergeDefinitions(user?.definition ?? {}, operator?.definition ?? {});
       const governed = { ...names, effectivePolicyDefinition: definition };
       rule = { user, operator, governed };
@@ -263,6 +263,11 @@ function recordOf({ pattern, applyTo, priority, definition: given }: PolicySpec)
 
 function isFor({ types, regularExpression }: Policy, name: string, type: string): boolean {
   return types.includes(type) && regularExpression.test(name);
+}
+
+/** Different for no policy and for one without a name. */
+function keyOf(policy: Policy | null): string {
+  return policy === null ? '' : `p${policy.name}`;
 }
 
 function typeOf(target: Exchange | Queue): string {

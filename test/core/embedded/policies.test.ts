@@ -238,6 +238,56 @@ describe('a value that cannot be', () => {
   });
 });
 
+describe('any sequence of changes', () => {
+  const KINDS = ['classic', 'quorum', 'stream'] as const;
+  const change = fc.record({
+    kind: fc.constantFrom<PolicyKind>('user', 'operator'),
+    name: fc.constantFrom('a', 'b', 'c'),
+    pattern: fc.constantFrom('', '^q', '1$', 'x', '^[qx]2'),
+    applyTo: fc.constantFrom('all', 'exchanges', 'queues', 'quorum_queues', 'streams'),
+    priority: fc.nat(2),
+    definition: fc.constantFrom<PolicyDefinition>(
+      { 'max-length': 3 },
+      { 'max-length-bytes': 300 },
+      { 'delivery-limit': 2, 'message-ttl': 1000 },
+    ),
+    clears: fc.boolean(),
+  });
+  const views = ({ engine }: World): unknown[] =>
+    [...engine.admin.queues('/'), ...engine.admin.exchanges('/')].map(
+      ({ name, policy, operatorPolicy, effectivePolicyDefinition: definition }) => [
+        ...[name, policy, operatorPolicy],
+        definition,
+      ],
+    );
+
+  it('leaves exchanges and queues as if they were declared after it', () => {
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 12 }), (changes) => {
+        const [live, later] = [createWorld(), createWorld()];
+        const declareAll = (into: World): void => {
+          const by = into.engine.open('/', into.principal('guest'));
+          for (const [index, type] of [...KINDS, ...KINDS].entries()) {
+            const values = args({ 'x-queue-type': type });
+            by.declareQueue(queueSpec(`q${index}`, { durable: true, arguments: values }), false);
+            by.declareExchange(exchangeSpec(`x${index}`, 'fanout'), false);
+          }
+        };
+        declareAll(live);
+        for (const { kind, clears, ...policy } of changes) {
+          for (const { engine } of [live, later]) {
+            const known = engine.admin.policies('/', kind).some(({ name }) => name === policy.name);
+            if (!clears) engine.admin.setPolicy('/', kind, policy);
+            else if (known) engine.admin.clearPolicy('/', kind, policy.name);
+          }
+        }
+        declareAll(later);
+        expect(views(live)).toEqual(views(later));
+      }),
+    );
+  });
+});
+
 describe('merging', () => {
   const count = fc.nat(10);
   const bounds = fc.dictionary(
