@@ -82,7 +82,6 @@ export class Gateway {
     const store = openStore(config, { clock, log, formats });
     const engine = new EmbeddedEngine({
       ...{ ...shared, store, vhosts, vhostLimits, policies },
-      vhostDeleted: (name) => accounts.forgetVhost(name),
     });
     const accounts = new RegisteredUsers(
       new UserDirectory(config.users, config.loopbackUsers),
@@ -90,6 +89,7 @@ export class Gateway {
       () => engine.table('accounts'),
       (user) => engine.admin.rightsChanged(user),
     );
+    engine.admin.onVhostDeleted((name) => accounts.forgetVhost(name));
     this.#context = {
       ...shared,
       engine,

@@ -164,6 +164,8 @@ export interface AccountAdmin {
   ): AccountChange;
   /** Connections that it has are its protocols' to end. */
   remove(user: string): AccountChange;
+  /** Calls `listener` for each account that is removed: what was kept for it is to go. */
+  onRemoved(listener: (user: string) => void): void;
   /** Nobody may do anything in a vhost any more. */
   forgetVhost(vhost: string): void;
 }

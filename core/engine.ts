@@ -94,6 +94,8 @@ export interface Admin {
    * for one of the configuration.
    */
   deleteVhost(name: string): void;
+  /** Calls `listener` for each vhost that is deleted, once nothing of it is there any more. */
+  onVhostDeleted(listener: (name: string) => void): void;
   /** Those of clients; the broker's own are left out. */
   sessions(): Iterable<SessionView>;
   /** Ends the sessions that `which` says; answers how many. */

@@ -39,6 +39,7 @@ export class RegisteredUsers implements Authenticator, AccountAdmin {
   readonly #changed: (user: string) => void;
   /** Names whose keys are being derived. */
   readonly #changing = new Set<string>();
+  readonly #removed: ((user: string) => void)[] = [];
   #table: Table | null = null;
 
   /**
@@ -157,7 +158,12 @@ export class RegisteredUsers implements Authenticator, AccountAdmin {
     // Else it would be there again after the next start.
     if (this.#defaults.has(user)) table.set(user, encode({ name: user, deleted: true }));
     else table.delete(user);
+    for (const listener of this.#removed) listener(user);
     return 'done';
+  }
+
+  onRemoved(listener: (user: string) => void): void {
+    this.#removed.push(listener);
   }
 
   forgetVhost(vhost: string): void {

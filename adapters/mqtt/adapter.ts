@@ -91,6 +91,10 @@ class MqttGate implements Gate, ConnectionOwner {
       sessionsMax: limits.mqttSessionsMax,
     });
     this.sessions.restore();
+    engine.admin.onVhostDeleted((vhost) => {
+      this.sessions.forgetVhost(vhost);
+      publisher.forgetVhost(vhost);
+    });
     this.#systemTopics = new SystemTopics({
       ...{ clock, counters, publisher, vhost: options.vhost },
       version: `${product.name} ${product.version}`,

@@ -178,6 +178,20 @@ export class SessionRegistry {
     this.#entries.clear();
   }
 
+  /** The vhost is deleted, and with it the queues of its sessions; wills have nowhere to go. */
+  forgetVhost(vhost: string): void {
+    for (const [key, entry] of [...this.#entries]) {
+      if (entry.session.identity.vhost !== vhost) continue;
+      entry.will = null;
+      this.#end(key, entry);
+    }
+    for (const [key, kept] of this.#unsaid) {
+      if (kept.vhost !== vhost) continue;
+      this.#unsaid.delete(key);
+      this.#context.wills.forget(key);
+    }
+  }
+
   #add(key: string, identity: SessionIdentity, tag: Buffer | null, restored: boolean): Entry {
     const packets = this.#context.store.packets(key);
     const session = new MqttSession(identity, this.#sessionContext, packets, tag, restored);

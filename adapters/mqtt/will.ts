@@ -73,6 +73,11 @@ export class BrokerPublisher {
     );
   }
 
+  /** The vhost is deleted: another of its name is another. */
+  forgetVhost(vhost: string): void {
+    this.#publishers.delete(vhost);
+  }
+
   close(): void {
     for (const publisher of this.#publishers.values()) {
       void chain(publisher, (opened) => opened.close());

@@ -9,6 +9,7 @@ import type { Adapter, Connection, Context, Gate, ListenerOptions, Transport } f
 import { domainsOf, xmppAddresses } from './address.ts';
 import { ClientConnection } from './client.ts';
 import { ComponentConnection } from './component.ts';
+import { endAccount } from './erasure.ts';
 import { xmppFormat } from './format.ts';
 import { Host, OWN_PEER } from './host.ts';
 import { ServerLink } from './link.ts';
@@ -73,6 +74,10 @@ class XmppGate implements Gate {
     this.#links = linked.flatMap((session, index) => {
       const options = host.options.links[index];
       return options === undefined ? [] : [new ServerLink(host, options, session)];
+    });
+    // Later: a client that gives up its account over XMPP gets its answer first.
+    host.context.accounts.onRemoved((user) => {
+      host.context.clock.soon(() => endAccount(host, host.accounts.jidOfUser(user)));
     });
     host.system.claimUnrouted(XMPP_EXCHANGE, (key) => host.accounts.claim(key));
     recoverPersonalQueues(host);

@@ -53,8 +53,6 @@ export interface EmbeddedOptions {
   readonly vhostLimits?: Readonly<Record<string, VhostLimits>>;
   /** Of the configuration, for vhosts that are there or will be. */
   readonly policies?: readonly ConfiguredPolicy[];
-  /** A vhost was deleted. */
-  readonly vhostDeleted?: (name: string) => void;
   readonly store: Store;
   readonly authorizer: Authorizer;
   readonly clock: Clock;
@@ -82,6 +80,7 @@ export class EmbeddedEngine implements Engine {
     putVhost: (name, change) => this.#vhosts.put(name, change),
     setVhostLimits: (name, limits) => this.#vhosts.setLimits(name, limits),
     deleteVhost: (name) => this.#vhosts.delete(name),
+    onVhostDeleted: (listener) => this.#vhostDeleted.push(listener),
     sessions: () => this.#clients(),
     evict: (which, reason) => this.#evict(which, reason),
     rightsChanged: (user) => {
@@ -117,6 +116,7 @@ export class EmbeddedEngine implements Engine {
   ]);
   readonly #queueTypes = new Registry<QueueType>('queue type', [classic, quorum, session, stream]);
   readonly #vhosts: Vhosts;
+  readonly #vhostDeleted: ((name: string) => void)[] = [];
   readonly #sessions = new Set<EmbeddedSession>();
   /** Connections by vhost, and by user; the broker's own do not count. */
   readonly #byVhost = new Tally();
@@ -200,7 +200,7 @@ export class EmbeddedEngine implements Engine {
   }
 
   #makeVhosts(): Vhosts {
-    const { vhosts: names, vhostLimits, vhostDeleted, meter, ...context } = this.#options;
+    const { vhosts: names, vhostLimits, meter, ...context } = this.#options;
     return new Vhosts({
       names,
       limits: vhostLimits ?? {},
@@ -221,7 +221,9 @@ export class EmbeddedEngine implements Engine {
         this.#evict((session) => session.vhost === name, reason);
         for (const session of [...this.#sessions]) if (session.vhost === name) session.close();
       },
-      deleted: (name) => vhostDeleted?.(name),
+      deleted: (name) => {
+        for (const listener of this.#vhostDeleted) listener(name);
+      },
     });
   }
 

@@ -84,7 +84,6 @@ export function createWorld(options: WorldOptions = {}): World {
   const vhosts = ['/', 'other'];
   const engine = new EmbeddedEngine({
     ...{ ...shared, store, vhosts, vhostLimits, policies },
-    vhostDeleted: (name) => authenticator.forgetVhost(name),
   });
   const authenticator = new RegisteredUsers(
     new UserDirectory(options.users ?? USERS, ['guest']),
@@ -92,6 +91,7 @@ export function createWorld(options: WorldOptions = {}): World {
     () => engine.table('accounts'),
     (user) => engine.admin.rightsChanged(user),
   );
+  engine.admin.onVhostDeleted((name) => authenticator.forgetVhost(name));
   void engine.start();
   const context: Context = {
     ...shared,

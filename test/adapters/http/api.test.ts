@@ -1,4 +1,5 @@
 /** The HTTP API, as RabbitMQ 3.10 answers the same requests. */
+import { client } from '@xmpp/client';
 import { connect } from 'amqplib';
 import { connectAsync as connectMqtt } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -155,6 +156,31 @@ describe('vhosts', () => {
     await left;
   });
 
+  it('leave nothing of MQTT sessions to the next of their name', async () => {
+    const join = (clean: boolean) =>
+      connectMqtt(`mqtt://127.0.0.1:${gateway.port('mqtt')}`, {
+        ...{ username: 'again:guest', password: 'guest', protocolVersion: 5 as const },
+        ...{ clientId: 'stays', clean, reconnectPeriod: 0 },
+        properties: { sessionExpiryInterval: 600 },
+      });
+    await ask('PUT', '/vhosts/again', {});
+    const before = await join(true);
+    await before.subscribeAsync('a/b', { qos: 1 });
+    const left = new Promise<void>((resolve) => before.once('close', () => resolve()));
+    await ask('DELETE', '/vhosts/again');
+    await left;
+    await ask('PUT', '/vhosts/again', {});
+    const after = await join(false);
+    const came = new Promise<string>((resolve) => {
+      after.on('message', (_topic, payload) => resolve(payload.toString()));
+    });
+    expect((await ask('GET', '/bindings/again')).body).toEqual([]);
+    await after.subscribeAsync('a/b', { qos: 1 });
+    await after.publishAsync('a/b', 'works', { qos: 1 });
+    expect(await came).toBe('works');
+    await after.endAsync();
+  });
+
   it('have limits', async () => {
     await ask('PUT', '/vhosts/narrow', {});
     const limits = '/vhost-limits/narrow';
@@ -231,6 +257,26 @@ describe('users', () => {
     expect(await failed).toContain('ACCESS_REFUSED');
     await ask('DELETE', '/users/brief');
     expect(await ended).toContain("CONNECTION_FORCED - user 'brief' was deleted");
+  });
+
+  it('leave nothing to the next of their name in XMPP', async () => {
+    const account = '/users/heir';
+    await ask('PUT', account, { password: 'pw', tags: '' });
+    await ask('PUT', '/permissions/%2F/heir', ALL);
+    const service = `xmpp://127.0.0.1:${gateway.port('xmpp')}`;
+    const xmpp = client({
+      ...{ service, domain: 'localhost', username: 'heir', password: 'pw' },
+    });
+    xmpp.on('error', () => {});
+    await xmpp.start();
+    const inboxes = async (): Promise<unknown> =>
+      (await ask('GET', '/queues/%2F?columns=name&page=1&name=heir')).body;
+    expect(await inboxes()).toMatchObject({ filtered_count: 1 });
+    const ended = new Promise<void>((resolve) => xmpp.once('disconnect', () => resolve()));
+    await ask('DELETE', account);
+    await ended;
+    await xmpp.stop();
+    expect(await inboxes()).toMatchObject({ filtered_count: 0 });
   });
 
   it('have limits, and are listed where they have no permissions', async () => {
