@@ -38,8 +38,8 @@ const CHECKPOINT_VERSION = 3;
 
 /** Names tables some of whose entries are newer than the rest of the checkpoint. */
 export const UNFINISHED = 'unfinished';
-/** Entries of tables that are written in one turn. */
-const SLICE_CHANGES = 2048;
+/** Entries of tables that are written in one turn; a busy process has few turns a second. */
+const SLICE_CHANGES = 16_384;
 const NOTHING = Buffer.alloc(0);
 
 interface Meta extends Place {

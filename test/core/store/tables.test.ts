@@ -159,7 +159,7 @@ describe('a table on the disk', () => {
 
   it('counts and finds all when the process died in the middle of a checkpoint', async () => {
     const fill = (name: string, from: number): void => {
-      for (let n = from; n < from + 3000; n++) space.table(name).set(`k${n}`, bytes(String(n)));
+      for (let n = from; n < from + 10_000; n++) space.table(name).set(`k${n}`, bytes(String(n)));
     };
     fill('old', 0);
     await write();
@@ -177,8 +177,8 @@ describe('a table on the disk', () => {
     for (let n = 0; n < 500; n++) space.table('old').delete(`k${n}`);
     const check = (): void => {
       for (const [name, size] of [
-        ['old', 3500],
-        ['new', 3000],
+        ['old', 10_500],
+        ['new', 10_000],
       ] as const) {
         expect(space.table(name).size).toBe(size);
         expect([...space.table(name).keys()].length).toBe(size);
