@@ -185,7 +185,9 @@ export function effectiveArguments(
 function prevails(key: string, value: PolicyValue, argument: HeaderValue, type: string): boolean {
   if (POLICIES_PREVAIL[type]?.includes(key) === true) return true;
   const { operator, smaller: least } = KEYS[key] ?? {};
-  return (operator === 'smaller' || least === true) && value < (plain(argument) as PolicyValue);
+  const own = plain(argument) as PolicyValue;
+  // A negative limit is none.
+  return (operator === 'smaller' || least === true) && (value < own || Number(own) < 0);
 }
 
 /** Everything that is wrong with a policy, in RabbitMQ's words and order. */

@@ -309,7 +309,8 @@ export function policyContract(name: string, create: () => Subject): void {
 
       it('delivery-limit gives up what comes back too often', async () => {
         set({ 'delivery-limit': 1 });
-        await declareLasting('quorum');
+        // Of a queue that wants no limit too.
+        await declareLasting('quorum', { 'x-delivery-limit': -1 });
         publish({ key: 'q', body: 'poison', durable: true });
         const inbox = new Inbox();
         await session.consume(consumeSpec('q'), inbox);

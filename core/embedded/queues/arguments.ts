@@ -14,6 +14,7 @@ const DEAD_LETTER_EXCHANGE = 'x-dead-letter-exchange';
 export const DEAD_LETTER_STRATEGY = 'x-dead-letter-strategy';
 const STRATEGIES = ['at-most-once', 'at-least-once'] as const;
 const DEAD_LETTER_ROUTING_KEY = 'x-dead-letter-routing-key';
+const DELIVERY_LIMIT = 'x-delivery-limit';
 
 /** RabbitMQ's own limit: ten years, in milliseconds. */
 export const DURATION_MS_MAX = 10 * 365 * 24 * 3_600_000;
@@ -68,7 +69,7 @@ export const KNOWN_ARGUMENTS = [
   'x-overflow',
   'x-single-active-consumer',
   'x-queue-type',
-  'x-delivery-limit',
+  DELIVERY_LIMIT,
   'x-consumer-timeout',
   'x-delayed-retry-type',
   'x-delayed-retry-min',
@@ -104,7 +105,8 @@ export function queueOptions(spec: QueueSpec, vhost: string): QueueOptions {
     // As in RabbitMQ: what pushes out its oldest messages cannot wait for them.
     keepsDead: strategy === 'at-least-once' && overflow === 'reject-publish' && exchange !== null,
     singleActive: reader.flag('x-single-active-consumer') ?? false,
-    deliveryLimit: reader.integer('x-delivery-limit', 0) ?? -1,
+    // As in RabbitMQ 4 a negative one is none.
+    deliveryLimit: Math.max(-1, reader.integer(DELIVERY_LIMIT, -Infinity) ?? -1),
     consumerTimeoutMs,
     duplicatesBy: deduplicates ? deduplicationHeader(spec.arguments) : null,
     retry: retryOptions(reader),

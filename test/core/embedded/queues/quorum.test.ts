@@ -91,6 +91,14 @@ describe('how often a message was delivered', () => {
     ]);
   });
 
+  it('is no limit where it is negative', () => {
+    declare({ 'x-queue-type': 'quorum', 'x-delivery-limit': -1, ...dead }, 'm');
+    const inbox = consume();
+    for (let n = 0; n < 30; n++) inbox.deliveries.at(-1)?.settle(Outcome.REQUEUE);
+    expect(inbox.deliveries.at(-1)?.attempts).toBe(30);
+    expect(consume('dead').bodies).toEqual([]);
+  });
+
   it('does not matter, and is not written, where nobody asks', () => {
     declare({}, 'm');
     const inbox = consume();
