@@ -49,10 +49,10 @@ export function storedEnd(table: number): Buffer {
   return storedStart(table + 1, '');
 }
 
-/** The key; null: it is long, and begins the value. */
+/** The key, for which the bytes are turned around; null: it is long, and begins the value. */
 export function keyOf(stored: Buffer): string | null {
   if (stored.length === LONG_BYTES) return null;
-  return Buffer.from(stored.subarray(HEAD_BYTES)).swap16().toString('utf16le');
+  return stored.subarray(HEAD_BYTES).swap16().toString('utf16le');
 }
 
 /** Above all long keys that begin as this one does. */

@@ -170,8 +170,9 @@ export class Tables {
   /** Some keys from `from` on; `end` is the last that was looked at, null where there are no more. */
   #page(shelf: Shelf, from: string, most: number): { keys: string[]; end: string | null } {
     const { fresh, frozen } = shelf;
-    const pages = [fresh.page(from, most)];
+    const pages = fresh.size === 0 ? [] : [fresh.page(from, most)];
     if (frozen !== null) pages.push(frozen.page(from, most));
+    const changed = pages.length > 0;
     if (shelf.id > 0) pages.push(this.#diskPage(shelf.id, from, most));
     let end: string | null = null;
     for (const page of pages) {
@@ -181,6 +182,7 @@ export class Tables {
     }
     const [first = [], ...others] = pages.filter((page) => page.length > 0);
     const all = others.length === 0 ? first : [...new Set([...first, ...others.flat()])].sort();
+    if (!changed) return { keys: all, end };
     const keys = all.filter((key) => (end === null || key <= end) && inMemory(shelf, key) !== null);
     return { keys, end };
   }
