@@ -7,8 +7,7 @@ export class Binding {
   readonly spec: BindingSpec;
   readonly queue: Queue | null;
   readonly exchange: Exchange | null;
-  /** The same as `spec`, as a list that need not be made anew for each message. */
-  readonly alone: readonly BindingSpec[];
+  #alone: readonly BindingSpec[] | null = null;
   /** A leading wildcard does not match keys that begin with `$`. */
   readonly hidesSystem: boolean;
 
@@ -16,8 +15,13 @@ export class Binding {
     this.spec = spec;
     this.queue = queue;
     this.exchange = exchange;
-    this.alone = [spec];
     this.hidesSystem =
       spec.arguments.get('x-hide-system') === true && /^[*#]/.test(spec.routingKey);
+  }
+
+  /** The same as `spec`, as a list that need not be made anew for each message. */
+  get alone(): readonly BindingSpec[] {
+    this.#alone ??= [this.spec];
+    return this.#alone;
   }
 }

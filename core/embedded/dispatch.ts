@@ -23,7 +23,8 @@ export class Dispatcher {
   #members: readonly Member[] = [];
   /** Highest priority first. With a single active consumer one rank, in order of succession. */
   readonly #ranks: Rank[] = [];
-  readonly #groups = new Groups();
+  /** Null: nobody heeds them. */
+  #groups: Groups | null = null;
   /** The only one who is asked, if there is such a one. */
   #active: Member | null = null;
 
@@ -89,7 +90,7 @@ export class Dispatcher {
 
   remove(member: Member): void {
     this.#members = this.#members.filter((other) => other !== member);
-    this.#groups.left(member);
+    this.#groups?.left(member);
     this.#changed();
     for (const [index, rank] of this.#ranks.entries()) {
       const place = rank.members.indexOf(member);
@@ -126,12 +127,14 @@ export class Dispatcher {
 
   takes(member: Member, message: Message): boolean {
     if (!member.takes(message)) return false;
-    return this.#active !== null || this.#groups.allow(member, message);
+    return this.#active !== null || this.#groups?.allow(member, message) !== false;
   }
 
   /** It was handed the message. True: others may take now what only this one could. */
   given(member: Member, message: Message): boolean {
-    return member.spec.groupOf !== undefined && this.#groups.given(member, message);
+    if (member.spec.groupOf === undefined) return false;
+    this.#groups ??= new Groups();
+    return this.#groups.given(member, message);
   }
 
   #changed(): void {

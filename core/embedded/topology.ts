@@ -210,9 +210,13 @@ export class Topology {
     }
     for (const spec of this.#read<QueueSpec>('queue')) this.addQueue(spec);
     for (const spec of this.#read<BindingSpec>('binding')) {
-      const destination = spec.toExchange ? this.#exchanges : this.#queues;
-      if (this.#exchanges.has(spec.source) && destination.has(spec.destination))
-        this.addBinding(spec);
+      const source = this.#exchanges.get(spec.source)?.spec.name;
+      const ends = spec.toExchange ? this.#exchanges : this.#queues;
+      const destination = ends.get(spec.destination)?.spec.name;
+      if (source === undefined || destination === undefined) continue;
+      const { toExchange, routingKey } = spec;
+      // Names are shared with what they name: of bindings there are many.
+      this.addBinding({ source, destination, toExchange, routingKey, arguments: spec.arguments });
     }
     this.#recovering = false;
   }
@@ -257,10 +261,11 @@ export class Topology {
     const prefix = this.#key('');
     for (const [key, record] of this.#context.definitions.entries(kind)) {
       if (!key.startsWith(prefix)) continue;
-      const raw = JSON.parse(record) as T & { arguments: [string, string][] };
+      const spec = JSON.parse(record) as { arguments: unknown };
+      const own = spec.arguments as [string, string][];
       // Of a hundred thousand bindings nearly all have none.
-      const own = raw.arguments.length > 0;
-      yield { ...raw, arguments: own ? new Map(fromStrings(raw.arguments)) : NO_ARGUMENTS };
+      spec.arguments = own.length > 0 ? new Map(fromStrings(own)) : NO_ARGUMENTS;
+      yield spec as T;
     }
   }
 }
@@ -275,8 +280,8 @@ function refuseDefault(): never {
 
 /** What makes two bindings of one exchange the same. */
 function bindingKey(spec: BindingSpec): string {
-  const target = `${spec.toExchange ? 'x' : 'q'}\0${spec.destination}\0${spec.routingKey}`;
-  return spec.arguments.size === 0
-    ? target
-    : `${target}\0${JSON.stringify(toStrings([...spec.arguments]))}`;
+  const parts = [spec.toExchange ? 'x' : 'q', spec.destination, spec.routingKey];
+  if (spec.arguments.size > 0) parts.push(JSON.stringify(toStrings([...spec.arguments])));
+  // Not a template: what is joined is one piece in memory.
+  return parts.join('\0');
 }

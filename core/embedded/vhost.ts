@@ -34,6 +34,7 @@ import { HotMessages } from './hot-messages.ts';
 import type { MemoryGauge } from './memory-gauge.ts';
 import type { Owner } from './owner.ts';
 import { Policies } from './policy.ts';
+import { QueueHome, type QueueSurroundings } from './queue-home.ts';
 import { queueOptions } from './queues/arguments.ts';
 import { Retained } from './retained.ts';
 import { Routing } from './routing.ts';
@@ -68,6 +69,7 @@ export class VirtualHost {
   readonly #context: VirtualHostContext;
   /** Last values that were asked for. */
   readonly #hot: HotMessages;
+  #surroundings: QueueSurroundings | null = null;
   /** Whose each exclusive queue is. */
   readonly #owners = new Map<Queue, Owner>();
 
@@ -368,21 +370,29 @@ export class VirtualHost {
   }
 
   #makeQueue(spec: QueueSpec, recovering: boolean): Queue {
-    const { store } = this.#context;
-    const durable = spec.durable && !spec.exclusive;
     const type = this.#typeOf(spec);
-    return type.create(spec, {
-      ...this.#context,
+    const effective = this.policies.argumentsOf(spec, type);
+    const durable = spec.durable && !spec.exclusive;
+    const log = durable ? this.#logOf(spec.name, recovering) : null;
+    this.#surroundings ??= this.#makeSurroundings();
+    return type.create(spec, new QueueHome(this.#surroundings, effective, log));
+  }
+
+  #makeSurroundings(): QueueSurroundings {
+    const { clock, limits, counters, memory, store } = this.#context;
+    return {
       vhost: this.name,
-      effective: this.policies.argumentsOf(spec, type),
-      log: durable ? this.#logOf(spec.name, recovering) : null,
-      table: (name) => (durable && store.durable ? store.table(name) : null),
+      clock,
+      limits,
+      counters,
+      memory,
+      turn: this.turn,
+      table: (name) => (store.durable ? store.table(name) : null),
       deadLetter: (message, queue, reason, letter) =>
         this.routing.bury(message, queue, reason, letter),
       bindingsOf: (message, queue) => this.routing.bindingsOf(message, queue),
       unwanted: (queue) => this.remove(queue),
-      turn: this.turn,
-    });
+    };
   }
 
   /**

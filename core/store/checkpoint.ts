@@ -97,8 +97,9 @@ export class CheckpointFile {
   }
 
   /** Entries whose key begins with `prefix`. */
-  *entries(prefix: string): Iterable<readonly [key: Key, value: Buffer]> {
-    for (const { key, value } of this.#database.getRange({ start: [prefix], end: [prefix, END] })) {
+  *entries(...prefix: string[]): Iterable<readonly [key: Key, value: Buffer]> {
+    const range = { start: prefix, end: [...prefix, END] };
+    for (const { key, value } of this.#database.getRange(range)) {
       if (!Buffer.isBuffer(key)) yield [key, Buffer.from(value)];
     }
   }

@@ -2,6 +2,7 @@
  * Where one queue's messages are in the journal, by position, in blocks of 1024. Of a block that is
  * not in memory there is only what its summary says.
  */
+import { LazySet } from '../lazy-set.ts';
 import type { BlockCache } from './block-cache.ts';
 import {
   BLOCK_POSITIONS,
@@ -39,7 +40,7 @@ export class QueueIndex {
   /** Those with messages, in order. */
   readonly #blocks: Block[] = [];
   /** Bases of blocks that differ from what a checkpoint was last given; gone ones included. */
-  readonly #dirty = new Set<number>();
+  readonly #dirty = new LazySet<number>();
   #count = 0;
   /** Where a block was found last. */
   #found = 0;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { LazyMap } from '../lazy-map.ts';
 import type { Message } from '../message.ts';
 import type { Logged, QueueLog, ReadBack } from '../store.ts';
 import { DeliveryCounts } from './delivery-counts.ts';
@@ -40,8 +41,8 @@ export class JournalQueueLog implements QueueLog, Target {
   /** Older ones came back behind newer ones in `#open`. */
   #disordered = false;
   /** Written again in the open batch, to leave their segment; on the way, with where they were. */
-  readonly #moving = new Map<number, Put>();
-  readonly #movedFrom = new Map<number, Location>();
+  readonly #moving = new LazyMap<number, Put>();
+  readonly #movedFrom = new LazyMap<number, Location>();
   #removed: number[] = [];
   readonly #truncated: Range[] = [];
   /** Null: nothing was handed out twice. */

@@ -1,4 +1,7 @@
-/** Definitions, which are in memory, and tables, which are not: each change is in the journal. */
+/**
+ * Definitions and tables: each change is in the journal, and memory has only what changed since the
+ * last checkpoint.
+ */
 import { createHash } from 'node:crypto';
 import type { Definitions } from '../store.ts';
 import { entriesOf, type Table } from '../table.ts';
@@ -11,26 +14,22 @@ type Write = (item: (writer: RecordWriter) => void) => void;
 /** LMDB's keys have a limit; a longer name stands under its hash, and whole in the value. */
 const KEY_CHARACTERS_MAX = 400;
 
-/** One kind of definition. */
-class Kind {
-  readonly values = new Map<string, Buffer>();
-  readonly dirty = new Set<string>();
-
-  set(key: string, value: Buffer): void {
-    this.values.set(key, value);
-    this.dirty.add(key);
-  }
-
-  delete(key: string): boolean {
-    this.dirty.add(key);
-    return this.values.delete(key);
-  }
+/**
+ * One kind of definition: what changed since the last checkpoint began, and what that one is
+ * writing, or could not write. Null is what is gone.
+ */
+interface Kind {
+  fresh: Map<string, Buffer | null>;
+  frozen: ReadonlyMap<string, Buffer | null>;
 }
+
+const NOTHING: ReadonlyMap<string, Buffer | null> = new Map();
 
 export class Space implements Definitions {
   readonly #write: Write;
   readonly #kinds = new Map<string, Kind>();
   readonly #tables = new Tables();
+  #checkpoint: CheckpointFile | null = null;
   /** Keys of tables in a checkpoint of version 2, which the next one is without. */
   #former: Change[] = [];
 
@@ -40,17 +39,26 @@ export class Space implements Definitions {
 
   put(kind: string, key: string, record: string): void {
     const value = Buffer.from(record);
-    if (this.#kind(kind).values.get(key)?.equals(value) === true) return;
-    this.#kind(kind).set(key, value);
+    if (this.#definition(kind, key)?.equals(value) === true) return;
+    this.#kind(kind).fresh.set(key, value);
     this.#record(RecordType.DEFINE, kind, key, value);
   }
 
   delete(kind: string, key: string): void {
-    if (this.#kind(kind).delete(key)) this.#record(RecordType.UNDEFINE, kind, key);
+    if (this.#definition(kind, key) === null) return;
+    this.#kind(kind).fresh.set(key, null);
+    this.#record(RecordType.UNDEFINE, kind, key);
   }
 
   *entries(kind: string): Iterable<readonly [string, string]> {
-    for (const [key, value] of [...this.#kind(kind).values]) yield [key, value.toString()];
+    const { fresh, frozen } = this.#kind(kind);
+    const changed = new Map([...frozen, ...fresh]);
+    for (const [, bytes] of this.#checkpoint?.entries('definition', kind) ?? []) {
+      const reader = new RecordReader(bytes);
+      const key = reader.text();
+      if (!changed.has(key)) yield [key, reader.rest().toString()];
+    }
+    for (const [key, value] of changed) if (value !== null) yield [key, value.toString()];
   }
 
   table(name: string): Table {
@@ -80,17 +88,14 @@ export class Space implements Definitions {
     const key = reader.text();
     // Copied: the reader's bytes are a whole segment.
     const value = Buffer.from(reader.rest());
-    if (type === RecordType.DEFINE) this.#kind(name).set(key, value);
-    else if (type === RecordType.UNDEFINE) this.#kind(name).delete(key);
+    if (type === RecordType.DEFINE) this.#kind(name).fresh.set(key, value);
+    else if (type === RecordType.UNDEFINE) this.#kind(name).fresh.set(key, null);
     else if (type === RecordType.SET) this.#tables.set(name, key, value);
     else this.#tables.delete(name, key);
   }
 
   load(checkpoint: CheckpointFile): void {
-    for (const [key, value] of checkpoint.entries('definition')) {
-      const reader = new RecordReader(value);
-      this.#kind(String(key[1])).values.set(reader.text(), reader.rest());
-    }
+    this.#checkpoint = checkpoint;
     this.#tables.load(checkpoint);
     for (const [stored, value] of checkpoint.entries('table')) {
       const reader = new RecordReader(value);
@@ -107,13 +112,14 @@ export class Space implements Definitions {
   takeChanges(): Changes {
     const changes = this.#former;
     this.#former = [];
-    for (const [kind, { values, dirty }] of this.#kinds) {
-      for (const key of dirty) {
-        const value = values.get(key);
-        const whole = value === undefined ? null : Buffer.concat([text(key), value]);
-        changes.push([['definition', kind, shortened(key)], whole]);
+    for (const [name, kind] of this.#kinds) {
+      if (kind.fresh.size === 0) continue;
+      for (const [key, value] of kind.fresh) {
+        const whole = value === null ? null : Buffer.concat([text(key), value]);
+        changes.push([['definition', name, shortened(key)], whole]);
       }
-      dirty.clear();
+      kind.frozen = new Map([...kind.frozen, ...kind.fresh]);
+      kind.fresh = new Map();
     }
     for (const change of this.#tables.takeChanges()) changes.push(change);
     return changes;
@@ -121,13 +127,26 @@ export class Space implements Definitions {
 
   /** All changes that were taken are on the disk. */
   written(): void {
+    for (const kind of this.#kinds.values()) kind.frozen = NOTHING;
     this.#tables.written();
+  }
+
+  /** Null: there is none. */
+  #definition(kind: string, key: string): Buffer | null {
+    const { fresh, frozen } = this.#kind(kind);
+    const changed = fresh.has(key) ? fresh.get(key) : frozen.get(key);
+    if (changed !== undefined) return changed;
+    const stored = this.#checkpoint?.get(['definition', kind, shortened(key)]) ?? null;
+    if (stored === null) return null;
+    const reader = new RecordReader(stored);
+    reader.text();
+    return reader.rest();
   }
 
   #kind(name: string): Kind {
     let kind = this.#kinds.get(name);
     if (kind === undefined) {
-      kind = new Kind();
+      kind = { fresh: new Map(), frozen: NOTHING };
       this.#kinds.set(name, kind);
     }
     return kind;

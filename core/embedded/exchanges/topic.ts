@@ -18,14 +18,18 @@ export const topic: ExchangeType = {
   create: (_spec, { limits }) => new TopicRouter(limits.routeCacheEntries),
 };
 
-/** Most nodes have either children or bindings, and an empty Map costs 200 bytes. */
+/** Most nodes have one child, or one binding: a Map of its own costs 200 bytes. */
 interface Node {
+  /** The first child. */
+  word: string | null;
+  child: Node | null;
+  /** Where there are several, all of them. */
   children: Map<string, Node> | null;
   star: Node | null;
   hash: Node | null;
   /** It stands for a '#': it takes any further word. */
   readonly isHash: boolean;
-  bindings: Set<Binding> | null;
+  bindings: Binding | Set<Binding> | null;
 }
 
 /** Each '#' costs every key that it meets all of the key's words. */
@@ -35,7 +39,15 @@ const HASHES_MAX = 16;
 const ROUTE_COST = 8;
 
 function node(isHash: boolean): Node {
-  return { children: null, star: null, hash: null, isHash, bindings: null };
+  return {
+    word: null,
+    child: null,
+    children: null,
+    star: null,
+    hash: null,
+    isHash,
+    bindings: null,
+  };
 }
 
 export class TopicRouter implements Router {
@@ -51,16 +63,18 @@ export class TopicRouter implements Router {
   }
 
   add(binding: Binding): void {
-    const hashes = words(binding.spec.routingKey).filter((step) => step === '#').length;
+    const steps = words(binding.spec.routingKey);
+    const hashes = steps.reduce((count, step) => (step === '#' ? count + 1 : count), 0);
     if (hashes > HASHES_MAX) {
       throw new BrokerError(
         'precondition-failed',
         `a pattern with more than ${HASHES_MAX} '#' is not taken`,
       );
     }
-    const at = this.#descend(binding);
-    at.bindings ??= new Set();
-    at.bindings.add(binding);
+    const at = this.#descend(steps);
+    if (at.bindings === null) at.bindings = binding;
+    else if (at.bindings instanceof Set) at.bindings.add(binding);
+    else if (at.bindings !== binding) at.bindings = new Set([at.bindings, binding]);
     this.#forget();
   }
 
@@ -73,7 +87,8 @@ export class TopicRouter implements Router {
       path.push({ at, step });
       at = next;
     }
-    at.bindings?.delete(binding);
+    if (at.bindings === binding) at.bindings = null;
+    else if (at.bindings instanceof Set) at.bindings.delete(binding);
     // The branch that leads to nothing else is cut.
     for (const parent of path.reverse()) {
       if (!isEmpty(at)) break;
@@ -105,16 +120,13 @@ export class TopicRouter implements Router {
     this.#cost = 0;
   }
 
-  #descend(binding: Binding): Node {
+  #descend(steps: readonly string[]): Node {
     let at = this.#root;
-    for (const step of words(binding.spec.routingKey)) {
+    for (const step of steps) {
       const next = childOf(at, step) ?? node(step === '#');
       if (step === '*') at.star = next;
       else if (step === '#') at.hash = next;
-      else {
-        at.children ??= new Map();
-        at.children.set(step, next);
-      }
+      else addChild(at, step, next);
       at = next;
     }
     return at;
@@ -127,7 +139,7 @@ export class TopicRouter implements Router {
       const next = new Set<Node>();
       for (const at of level) {
         if (at.isHash) reach(at, next);
-        const literal = at.children?.get(word);
+        const literal = literalOf(at, word);
         if (literal !== undefined) reach(literal, next);
         if (at.star !== null) reach(at.star, next);
       }
@@ -136,7 +148,7 @@ export class TopicRouter implements Router {
     const found: Binding[] = [];
     const system = routingKey.startsWith('$');
     for (const at of level) {
-      for (const binding of at.bindings ?? []) {
+      for (const binding of bindingsOf(at)) {
         if (!(system && binding.hidesSystem)) found.push(binding);
       }
     }
@@ -152,16 +164,47 @@ function reach(from: Node, level: Set<Node>): void {
 function childOf(at: Node, step: string): Node | undefined {
   if (step === '*') return at.star ?? undefined;
   if (step === '#') return at.hash ?? undefined;
-  return at.children?.get(step);
+  return literalOf(at, step);
+}
+
+function literalOf({ word, child, children }: Node, step: string): Node | undefined {
+  if (children !== null) return children.get(step);
+  return word === step && child !== null ? child : undefined;
+}
+
+function addChild(at: Node, step: string, next: Node): void {
+  if (at.children !== null) {
+    at.children.set(step, next);
+  } else if (at.word === null || at.child === null || at.word === step) {
+    at.word = step;
+    at.child = next;
+  } else {
+    at.children = new Map([
+      [at.word, at.child],
+      [step, next],
+    ]);
+    at.word = null;
+    at.child = null;
+  }
+}
+
+function bindingsOf({ bindings }: Node): Iterable<Binding> {
+  if (bindings instanceof Set) return bindings;
+  return bindings === null ? [] : [bindings];
 }
 
 function cut(at: Node, step: string): void {
   if (step === '*') at.star = null;
   else if (step === '#') at.hash = null;
-  else at.children?.delete(step);
+  else if (at.children !== null) at.children.delete(step);
+  else if (at.word === step) {
+    at.word = null;
+    at.child = null;
+  }
 }
 
 function isEmpty(at: Node): boolean {
   if (at.star !== null || at.hash !== null) return false;
-  return (at.bindings?.size ?? 0) === 0 && (at.children?.size ?? 0) === 0;
+  const bound = at.bindings instanceof Set ? at.bindings.size > 0 : at.bindings !== null;
+  return !bound && at.word === null && (at.children?.size ?? 0) === 0;
 }

@@ -29,8 +29,9 @@ export class Lot {
 
 export class Aside {
   readonly #maxPriority: number;
-  readonly #lots = new Map<string, Lot>();
-  readonly #numbers = new Map<Filter, number>();
+  /** Null: nothing was ever passed over. */
+  #lots: Map<string, Lot> | null = null;
+  #numbers: Map<Filter, number> | null = null;
   #length = 0;
   #charge = 0;
 
@@ -48,12 +49,13 @@ export class Aside {
   }
 
   get full(): boolean {
-    return this.#lots.size >= LOTS_MAX;
+    return this.#lots !== null && this.#lots.size >= LOTS_MAX;
   }
 
   /** `filters`: those of present consumers that take it, always in the same order. */
   add(entry: Entry, filters: readonly Filter[]): void {
     const key = filters.map((filter) => this.#numberOf(filter)).join();
+    this.#lots ??= new Map();
     let lot = this.#lots.get(key);
     if (lot === undefined) {
       lot = new Lot(filters, this.#maxPriority);
@@ -66,13 +68,13 @@ export class Aside {
 
   /** Lots by their first entry, in the order of the queue. */
   inOrder(): readonly Lot[] {
-    const lots = [...this.#lots.values()].filter(({ entries }) => entries.length > 0);
+    const lots = [...(this.#lots?.values() ?? [])].filter(({ entries }) => entries.length > 0);
     return lots.length < 2 ? lots : lots.sort((one, other) => this.#compare(one, other));
   }
 
   /** In no order. */
   *entries(): Iterable<Entry> {
-    for (const { entries } of this.#lots.values()) yield* entries.entries();
+    for (const { entries } of this.#lots?.values() ?? []) yield* entries.entries();
   }
 
   first(): Entry | undefined {
@@ -91,14 +93,15 @@ export class Aside {
 
   /** Takes everything, and forgets the filters. */
   *drain(): Iterable<Entry> {
-    for (const lot of this.#lots.values()) {
+    for (const lot of this.#lots?.values() ?? []) {
       for (let entry = this.shift(lot); entry !== undefined; entry = this.shift(lot)) yield entry;
     }
-    this.#lots.clear();
-    this.#numbers.clear();
+    this.#lots = null;
+    this.#numbers = null;
   }
 
   #numberOf(filter: Filter): number {
+    this.#numbers ??= new Map();
     let number = this.#numbers.get(filter);
     if (number === undefined) {
       number = this.#numbers.size;

@@ -48,11 +48,12 @@ import { TimeLimits } from './time-limits.ts';
 export class ClassicQueue implements Queue, Home {
   readonly spec: QueueSpec;
   readonly type: string;
-  readonly tracksBindings: boolean;
+  readonly tracksBindings: boolean = false;
   readonly showsDeliveries: boolean;
   mark = 0;
   markIndex = 0;
   readonly #context: QueueContext;
+  readonly #outer: Queue;
   #options: QueueOptions;
   readonly #ready: Backlog;
   readonly #limits: TimeLimits;
@@ -73,17 +74,15 @@ export class ClassicQueue implements Queue, Home {
   #movedAt = 0;
   #closed = false;
   readonly #lease: Lease;
-  readonly #retry: Retry;
+  /** Null: nothing that came back ever waited. */
+  #retry: Retry | null = null;
 
-  constructor(
-    spec: QueueSpec,
-    context: QueueContext,
-    type: string,
-    tracksBindings: boolean = false,
-  ) {
+  /** `outer`: the queue that it is a part of, and speaks for. */
+  constructor(spec: QueueSpec, context: QueueContext, type: string, outer: Queue | null = null) {
     this.spec = spec;
     this.type = type;
-    this.tracksBindings = tracksBindings;
+    this.#outer = outer ?? this;
+    this.tracksBindings = this.#outer.tracksBindings;
     this.showsDeliveries = type === 'quorum';
     this.#context = context;
     const options = initialOptions(spec, context);
@@ -102,7 +101,7 @@ export class ClassicQueue implements Queue, Home {
     this.#limits = new TimeLimits({
       ttlMs: options.ttlMs,
       position: this.#position,
-      kept: context.table('time-limits'),
+      kept: () => context.table('time-limits'),
       key: `${context.vhost}\0${spec.name}`,
     });
     this.#expiry = new Expiry(this.#limits, context.clock, this.#ready, (entry) =>
@@ -122,13 +121,9 @@ export class ClassicQueue implements Queue, Home {
     this.#lease = new Lease({
       expiresMs: options.expiresMs,
       clock: context.clock,
-      used: context.table('leases'),
+      used: () => context.table('leases'),
       key: `${context.vhost}\0${spec.name}`,
-      expired: () => context.unwanted(this),
-    });
-    this.#retry = new Retry(options.retry, context.clock, (entries) => {
-      for (const entry of entries) this.#ready.insert(entry);
-      this.#handout.run();
+      expired: () => context.unwanted(this.#outer),
     });
     this.#recover();
   }
@@ -181,7 +176,7 @@ export class ClassicQueue implements Queue, Home {
   }
 
   bindingsOf(message: Message): readonly BindingSpec[] | null {
-    return this.tracksBindings ? this.#context.bindingsOf(message, this) : null;
+    return this.tracksBindings ? this.#context.bindingsOf(message, this.#outer) : null;
   }
 
   publish(
@@ -262,7 +257,7 @@ export class ClassicQueue implements Queue, Home {
   }
 
   purge(): number {
-    for (const entry of this.#retry.drain()) this.#ready.insert(entry);
+    for (const entry of this.#retry?.drain() ?? []) this.#ready.insert(entry);
     const mixed = (this.#graves?.length ?? 0) > 0;
     let purged = mixed ? 0 : this.#ready.dropStored();
     for (let entry = this.#ready.shift(); entry !== undefined; entry = this.#ready.shift()) {
@@ -278,9 +273,9 @@ export class ClassicQueue implements Queue, Home {
     const options = effectiveOptions(this.spec, this.#context.vhost, effective);
     this.#options = options;
     this.#bounds.apply(options);
-    this.#retry.apply(options.retry);
+    this.#retry?.apply(options.retry);
     this.#lease.apply(options.expiresMs, this.#dispatcher.count === 0);
-    const empty = this.#lent === 0 && this.#ready.length === 0 && this.#retry.length === 0;
+    const empty = this.#lent === 0 && this.#ready.length === 0 && (this.#retry?.length ?? 0) === 0;
     this.#limits.set(options.ttlMs, this.#position + 1, empty);
     for (const member of this.#members) member.timeoutMs = options.consumerTimeoutMs;
     if (options.maxBytes !== -1) this.#ready.measure();
@@ -324,7 +319,7 @@ export class ClassicQueue implements Queue, Home {
     const consuming = this.#dispatcher.members;
     this.#expiry.close();
     this.#lease.close(deleting);
-    this.#retry.close();
+    this.#retry?.close();
     this.#graves?.close(deleting);
     if (deleting) {
       this.purge();
@@ -360,7 +355,7 @@ export class ClassicQueue implements Queue, Home {
   *#entries(): Iterable<Entry> {
     yield* this.#ready.entries();
     yield* this.#members.held();
-    yield* this.#retry.entries();
+    yield* this.#retry?.entries() ?? [];
   }
 
   #rememberPresent(): void {
@@ -443,6 +438,17 @@ export class ClassicQueue implements Queue, Home {
     if (entry.logged) this.#context.log?.remove(entry.position);
   }
 
+  /** Whether it comes back later only. */
+  #waits(entry: Entry): boolean {
+    const { retry } = this.#options;
+    if (retry.minMs === 0) return false;
+    this.#retry ??= new Retry(retry, this.#context.clock, (entries) => {
+      for (const waited of entries) this.#ready.insert(waited);
+      this.#handout.run();
+    });
+    return this.#retry.takes(entry);
+  }
+
   /** Its last attempt was cut off by the end of the process. */
   #exhausted({ attempts }: Entry): boolean {
     const { deliveryLimit } = this.#options;
@@ -459,7 +465,7 @@ export class ClassicQueue implements Queue, Home {
       return;
     }
     const again = entry.again();
-    if (!asked || !this.#retry.takes(again)) this.#ready.insert(again);
+    if (!asked || !this.#waits(again)) this.#ready.insert(again);
   }
 
   #refuse(message: Message): Taken {
@@ -483,7 +489,7 @@ export class ClassicQueue implements Queue, Home {
   }
 
   #deadLetter(message: Message, reason: Death['reason'], letter: Letter | null = null): void {
-    if (!this.#closed) this.#context.deadLetter(message, this, reason, letter);
+    if (!this.#closed) this.#context.deadLetter(message, this.#outer, reason, letter);
   }
 
   #isDead(position: number): boolean {
@@ -491,11 +497,11 @@ export class ClassicQueue implements Queue, Home {
   }
 
   #dig(): Graves {
-    const { clock, log, limits, table, vhost } = this.#context;
+    const { clock, log, limits, vhost } = this.#context;
     return new Graves({
       clock,
       log,
-      table: table(`graves\0${vhost}\0${this.name}`),
+      table: this.#context.table(`graves\0${vhost}\0${this.name}`),
       windowBytes: limits.queueWindowBytes,
       send: (message, reason, letter) => this.#deadLetter(message, reason, letter),
       forgotten: (entry) => this.#ready.discharge(entry),
@@ -516,7 +522,7 @@ export class ClassicQueue implements Queue, Home {
   /** A consumer has gone: the queue may have been there for its consumers only. */
   #deserted(): void {
     if (this.#closed || this.#dispatcher.count > 0) return;
-    if (this.spec.autoDelete) this.#context.unwanted(this);
+    if (this.spec.autoDelete) this.#context.unwanted(this.#outer);
     else this.touch();
   }
 }

@@ -16,13 +16,15 @@ export interface LeaseParts {
   readonly expiresMs: number;
   readonly clock: Clock;
   /** Milliseconds used up, by queue; null where nothing survives the process. */
-  readonly used: Table | null;
+  used(): Table | null;
   readonly key: string;
   expired(): void;
 }
 
 export class Lease {
   readonly #parts: LeaseParts;
+  /** Undefined: nobody asked for it; a queue that is for ever has no use for it. */
+  #used: Table | null | undefined;
   #expiresMs: number;
   #timer: Timer | null = null;
   /** Used up before `#since`. */
@@ -34,7 +36,7 @@ export class Lease {
   constructor(parts: LeaseParts) {
     this.#parts = parts;
     this.#expiresMs = parts.expiresMs;
-    const used = parts.used?.get(parts.key) ?? null;
+    const used = parts.expiresMs === 0 ? null : (this.#table?.get(parts.key) ?? null);
     this.#written = used !== null;
     this.#usedMs = used === null ? 0 : Math.min(Number(used.toString()), parts.expiresMs);
   }
@@ -78,10 +80,15 @@ export class Lease {
     else if (running) this.#write();
   }
 
+  get #table(): Table | null {
+    if (this.#used === undefined) this.#used = this.#parts.used();
+    return this.#used;
+  }
+
   #step(): void {
-    const { clock, used, expired } = this.#parts;
+    const { clock, expired } = this.#parts;
     const left = this.#expiresMs - this.#usedMs;
-    const part = used === null ? left : Math.max(STEP_MS_MIN, this.#expiresMs / STEPS);
+    const part = this.#table === null ? left : Math.max(STEP_MS_MIN, this.#expiresMs / STEPS);
     this.#timer = clock.after(Math.min(left, part), () => {
       this.#timer = null;
       if (part >= left) {
@@ -95,18 +102,18 @@ export class Lease {
 
   /** Notes what is used up by now. */
   #write(): void {
-    const { clock, used, key } = this.#parts;
+    const { clock, key } = this.#parts;
     const now = clock.now();
     this.#usedMs += Math.max(0, now - this.#since);
     this.#since = now;
-    if (used === null) return;
-    used.set(key, Buffer.from(String(this.#usedMs)));
+    if (this.#table === null) return;
+    this.#table.set(key, Buffer.from(String(this.#usedMs)));
     this.#written = true;
   }
 
   #forget(): void {
     this.#usedMs = 0;
-    if (this.#written) this.#parts.used?.delete(this.#parts.key);
+    if (this.#written) this.#table?.delete(this.#parts.key);
     this.#written = false;
   }
 }

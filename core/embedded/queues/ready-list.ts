@@ -7,7 +7,7 @@ const INITIAL_SLOTS = 16;
  *   . . h e e e t . .   (h: head, t: next free slot, size a power of two)
  */
 class Ring {
-  #slots: (Entry | undefined)[] = new Array(INITIAL_SLOTS);
+  #slots: (Entry | undefined)[] = [];
   #head = 0;
   #count = 0;
 
@@ -41,7 +41,7 @@ class Ring {
   }
 
   #grow(): void {
-    const slots: (Entry | undefined)[] = new Array(this.#slots.length * 2);
+    const slots: (Entry | undefined)[] = new Array(2 * this.#slots.length || INITIAL_SLOTS);
     const mask = this.#slots.length - 1;
     for (let i = 0; i < this.#count; i++) slots[i] = this.#slots[(this.#head + i) & mask];
     this.#slots = slots;

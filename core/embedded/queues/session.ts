@@ -47,20 +47,7 @@ class SessionQueue implements Queue {
 
   constructor(spec: QueueSpec, context: QueueContext) {
     this.#counters = context.counters;
-    // The inner queue speaks for this one, where a queue names itself.
-    const outer = (): Queue => this;
-    this.#kept = new ClassicQueue(
-      spec,
-      {
-        ...context,
-        deadLetter: (message, _queue, reason, letter) =>
-          context.deadLetter(message, outer(), reason, letter),
-        bindingsOf: (message) => context.bindingsOf(message, outer()),
-        unwanted: () => context.unwanted(outer()),
-      },
-      'session',
-      true,
-    );
+    this.#kept = new ClassicQueue(spec, context, 'session', this);
   }
 
   get spec(): QueueSpec {

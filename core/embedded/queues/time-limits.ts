@@ -21,21 +21,22 @@ export interface TimeLimitsParts {
   /** Of the newest message, which came before a restart; 0: the queue is new. */
   readonly position: number;
   /** Limits by queue, where there were several; null where nothing survives the process. */
-  readonly kept: Table | null;
+  kept(): Table | null;
   readonly key: string;
 }
 
 export class TimeLimits {
-  readonly #kept: Table | null;
+  readonly #table: () => Table | null;
   readonly #key: string;
   /** Newest last; never empty. */
   #limits: TimeLimit[];
   #written: boolean;
 
   constructor({ ttlMs, position, kept, key }: TimeLimitsParts) {
-    this.#kept = kept;
+    this.#table = kept;
     this.#key = key;
-    const former = kept?.get(key) ?? null;
+    // What is empty has nothing that came under another limit.
+    const former = position > 0 ? (kept()?.get(key) ?? null) : null;
     this.#written = former !== null;
     const known = position > 0 && former !== null;
     this.#limits = known ? (JSON.parse(former.toString()) as TimeLimit[]) : [{ from: 0, ttlMs }];
@@ -66,13 +67,14 @@ export class TimeLimits {
 
   /** The queue is deleted, or one limit counts for all of it. */
   forget(): void {
-    if (this.#written) this.#kept?.delete(this.#key);
+    if (this.#written) this.#table()?.delete(this.#key);
     this.#written = false;
   }
 
   #write(): void {
-    if (this.#kept === null) return;
-    this.#kept.set(this.#key, Buffer.from(JSON.stringify(this.#limits)));
+    const kept = this.#table();
+    if (kept === null) return;
+    kept.set(this.#key, Buffer.from(JSON.stringify(this.#limits)));
     this.#written = true;
   }
 }
