@@ -123,6 +123,8 @@ export interface AccountView extends AccountProfile, AccountLimits {
   readonly name: string;
   /** As the configuration has it, or RabbitMQ's form of a password that stands there. */
   readonly passwordHash: string;
+  /** What it is a hash of, where it is in RabbitMQ's form. */
+  readonly hashing: SaltedHash;
   /** By vhost and exchange. */
   readonly topicPermissions: Readonly<Record<string, Readonly<Record<string, TopicPermission>>>>;
   /** It stands in the configuration file. */
@@ -134,7 +136,12 @@ export interface AccountSecret {
   readonly password?: string | undefined;
   /** See `UserSpec`. */
   readonly passwordHash?: string | undefined;
+  readonly hashing?: SaltedHash | undefined;
 }
+
+/** RabbitMQ's hashing algorithms. */
+export const SALTED_HASHES = ['md5', 'sha256', 'sha512'] as const;
+export type SaltedHash = (typeof SALTED_HASHES)[number];
 
 /**
  * Accounts that are made and changed while the gateway runs; they outlive it. What changes counts

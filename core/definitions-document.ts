@@ -2,14 +2,25 @@
  * Reading a definitions document: every section and field, with all that is wrong in it named by
  * where it stands (`queues[3].durable`).
  */
-import type { PermissionSpec, TopicPermission } from './auth.ts';
-import { permissionPattern } from './auth.ts';
-import { HASHING_PREFIX, type JsonObject, SCRAM_ALGORITHM, tableOf } from './definitions.ts';
+import {
+  type PermissionSpec,
+  permissionPattern,
+  SALTED_HASHES,
+  type SaltedHash,
+  type TopicPermission,
+} from './auth.ts';
+import {
+  HASHING_PREFIX,
+  isReserved,
+  type JsonObject,
+  SCRAM_ALGORITHM,
+  tableOf,
+} from './definitions.ts';
 import type { BindingSpec, ExchangeSpec, QueueSpec, VhostLimits } from './engine.ts';
 import type { Json } from './envelope.ts';
 import { reasonOf } from './errors.ts';
 import type { PolicyKind, PolicyRequest } from './policy.ts';
-import { isPasswordHash } from './users.ts';
+import { isBase64, isPasswordHash } from './users.ts';
 
 /** Where it stands in the document, and what it is. */
 export interface Entry<T> {
@@ -25,10 +36,13 @@ export interface UserEntry {
   readonly name: string;
   readonly password: string | undefined;
   readonly passwordHash: string | undefined;
+  readonly hashing: SaltedHash | undefined;
   readonly tags: readonly string[];
   readonly connectionsMax: number | undefined;
   readonly channelsMax: number | undefined;
 }
+
+type Secret = Pick<UserEntry, 'password' | 'passwordHash' | 'hashing'>;
 
 export interface VhostEntry {
   readonly name: string;
@@ -84,9 +98,10 @@ export function readDefinitions(raw: unknown, only: string | null): DefinitionsD
   for (const { at, item } of section('global_parameters', (fields) => fields.text('name'))) {
     if (!PASSED_OVER.has(item)) problems.push(`${at}: there are no global parameters here`);
   }
+  const hashing = hashingOf(document);
   const parameters = inVhost('parameters', parameterOf);
   return {
-    users: only === null ? section('users', userOf) : [],
+    users: only === null ? section('users', (fields) => userOf(fields, hashing)) : [],
     vhosts: only === null ? section('vhosts', vhostOf) : [],
     permissions: only === null ? inVhost('permissions', permissionOf) : [],
     topicPermissions: only === null ? inVhost('topic_permissions', topicPermissionOf) : [],
@@ -100,8 +115,11 @@ export function readDefinitions(raw: unknown, only: string | null): DefinitionsD
       ...inVhost('policies', (fields): PolicyEntry => ({ kind: 'user', policy: policyOf(fields) })),
     ],
     exchanges: inVhost('exchanges', exchangeOf),
-    queues: inVhost('queues', queueOf),
-    bindings: inVhost('bindings', bindingOf),
+    // RabbitMQ exports those of clients too, and passes over them as well.
+    queues: inVhost('queues', queueOf).filter(({ item }) => !isReserved(item.name)),
+    bindings: inVhost('bindings', bindingOf).filter(
+      ({ item }) => item.toExchange || !isReserved(item.destination),
+    ),
     problems,
   };
 }
@@ -221,34 +239,45 @@ function entriesOf<T>(
   });
 }
 
-export function userOf(fields: Fields): UserEntry {
+function userOf(fields: Fields, hashing: SaltedHash): UserEntry {
   const name = fields.text('name');
   const limits = fields.object('limits');
   return {
     name,
-    ...secretOf(fields),
+    ...secretOf(fields, hashing),
     tags: fields.tags('tags'),
     connectionsMax: limits.limit('max-connections'),
     channelsMax: limits.limit('max-channels'),
   };
 }
 
+/** Before this version RabbitMQ had no other hash than MD5, and did not name it. */
+const MD5_UNTIL = /^3\.[0-5]\./;
+
+/** The hash that RabbitMQ of this version means where it names none. */
+function hashingOf(document: JsonObject): SaltedHash {
+  const version = document['rabbitmq_version'] ?? document['rabbit_version'];
+  return typeof version === 'string' && MD5_UNTIL.test(version) ? 'md5' : 'sha256';
+}
+
 /** A password or a hash; neither: nobody comes in with a password. */
-export function secretOf(fields: Fields): Pick<UserEntry, 'password' | 'passwordHash'> {
+export function secretOf(fields: Fields, otherwise: SaltedHash = 'sha256'): Secret {
   const password = fields.optionalText('password');
   const passwordHash = fields.optionalText('password_hash');
-  const algorithm = fields.text('hashing_algorithm', `${HASHING_PREFIX}sha256`);
+  const algorithm = fields.text('hashing_algorithm', `${HASHING_PREFIX}${otherwise}`);
   if (password !== undefined && passwordHash !== undefined) {
     fields.wrong('password', 'expected either a password or a password_hash');
   }
-  if (passwordHash === undefined || passwordHash === '') return { password, passwordHash };
-  const known = [SCRAM_ALGORITHM, `${HASHING_PREFIX}sha256`, `${HASHING_PREFIX}sha512`];
-  if (!known.includes(algorithm)) {
-    fields.wrong('hashing_algorithm', `'${algorithm}' is not one of ${known.join(', ')}`);
-  } else if (!isPasswordHash(passwordHash)) {
-    fields.wrong('password_hash', 'expected a hash of one of the algorithms that are known here');
+  if (passwordHash === undefined) return { password, passwordHash, hashing: undefined };
+  const hashing = SALTED_HASHES.find((hash) => algorithm === `${HASHING_PREFIX}${hash}`);
+  const known = hashing !== undefined || algorithm === SCRAM_ALGORITHM;
+  if (!known) fields.wrong('hashing_algorithm', `there is no '${algorithm}' here`);
+  // As RabbitMQ does, with any length: of another than the hash's, no password is it.
+  const right = hashing === undefined ? isPasswordHash(passwordHash) : isBase64(passwordHash);
+  if (known && passwordHash !== '' && !right) {
+    fields.wrong('password_hash', 'expected a hash, in base64');
   }
-  return { password, passwordHash };
+  return { password, passwordHash, hashing };
 }
 
 export function vhostOf(fields: Fields): VhostEntry {
@@ -370,7 +399,7 @@ function bindingOf(fields: Fields): BindingSpec {
     source: fields.text('source'),
     destination: fields.text('destination'),
     toExchange: type === 'exchange',
-    routingKey: fields.text('routing_key', ''),
+    routingKey: fields.optionalText('routing_key') ?? '',
     arguments: tableOf(fields.json('arguments')),
   };
 }

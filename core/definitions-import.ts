@@ -196,6 +196,7 @@ class Check {
 function isSameUser(view: AccountView, user: UserEntry): boolean {
   return (
     user.passwordHash === view.passwordHash &&
+    (user.hashing ?? view.hashing) === view.hashing &&
     [...view.tags].sort().join() === [...user.tags].sort().join() &&
     view.connectionsMax === user.connectionsMax &&
     view.channelsMax === user.channelsMax

@@ -9,7 +9,6 @@ import type { Admin, BindingSpec, ExchangeSpec, QueueSpec, VhostLimits } from '.
 import { type Json, toJson } from './envelope.ts';
 import type { HeaderTable, HeaderValue } from './message.ts';
 import type { PolicySpec } from './policy.ts';
-import { saltedHash } from './users.ts';
 
 /** The version of RabbitMQ that the form is of. */
 export const RABBITMQ_VERSION = '3.10.8';
@@ -63,13 +62,12 @@ function accountsJson(accounts: AccountAdmin): JsonObject {
 }
 
 export function userJson(view: AccountView): JsonObject {
-  const { name, passwordHash, tags } = view;
-  const hash = saltedHash(passwordHash);
+  const { name, passwordHash, hashing, tags } = view;
   const scram = passwordHash.startsWith('SCRAM-');
   return {
     name,
     password_hash: passwordHash,
-    hashing_algorithm: scram ? SCRAM_ALGORITHM : `${HASHING_PREFIX}${hash ?? 'sha256'}`,
+    hashing_algorithm: scram ? SCRAM_ALGORITHM : `${HASHING_PREFIX}${hashing}`,
     tags: [...tags],
     limits: userLimitsJson(view),
   };
@@ -133,7 +131,7 @@ export function policyJson(policy: PolicySpec): JsonObject {
 function exported(admin: Admin, vhost: string) {
   const queues = [...admin.queues(vhost)].filter(
     ({ name, durable, exclusive, type }) =>
-      durable && !exclusive && type !== OWN_TYPE && !OWN_QUEUES.test(name),
+      durable && !exclusive && type !== OWN_TYPE && !OWN_QUEUES.test(name) && !isReserved(name),
   );
   const exchanges = [...admin.exchanges(vhost)].filter(
     ({ name, durable }) => durable && !isPredeclared(name),
@@ -147,6 +145,11 @@ function exported(admin: Admin, vhost: string) {
       exchangeNames.has(source) && (toExchange ? exchangeNames : queueNames).has(destination),
   );
   return { queues, exchanges, bindings };
+}
+
+/** Of a queue: the broker has chosen its name, for one client. */
+export function isReserved(queue: string): boolean {
+  return queue.startsWith('amq.');
 }
 
 /** The default exchange, and those of which every vhost has its own. */

@@ -23,7 +23,13 @@ import type {
 } from './auth.ts';
 import type { Eventually, Peer, Table } from './engine.ts';
 import type { Random } from './random.ts';
-import { hashPassword, saltedPassword, type UserDirectory, type UserSpec } from './users.ts';
+import {
+  hashPassword,
+  saltedHash,
+  saltedPassword,
+  type UserDirectory,
+  type UserSpec,
+} from './users.ts';
 
 const SALT_BYTES = 16;
 
@@ -94,8 +100,9 @@ export class RegisteredUsers implements Authenticator, AccountAdmin {
     const { name, tags, permissions, topicPermissions = {}, connectionsMax, channelsMax } = spec;
     const passwordHash = spec.passwordHash ?? saltedPassword(name, spec.password ?? '');
     const configured = this.#configured.has(user);
+    const hashing = spec.hashing ?? saltedHash(passwordHash) ?? 'sha256';
     const rights = { permissions, topicPermissions, connectionsMax, channelsMax };
-    return { name, tags, passwordHash, configured, ...rights };
+    return { name, tags, passwordHash, hashing, configured, ...rights };
   }
 
   async add(user: string, password: string, profile: AccountProfile): Promise<AccountChange> {
@@ -189,16 +196,17 @@ export class RegisteredUsers implements Authenticator, AccountAdmin {
   /** `base` is asked once the keys are there: what changed meanwhile stays. */
   async #keep(
     user: string,
-    { password, passwordHash = '' }: AccountSecret,
+    { password = '', passwordHash = '', hashing }: AccountSecret,
     base: () => UserSpec | null,
   ): Promise<AccountChange> {
     this.#changing.add(user);
     try {
-      const hash = password === undefined ? passwordHash : await this.#keysOf(password);
+      // Nobody comes in with an empty password: it is none.
+      const hash = password === '' ? passwordHash : await this.#keysOf(password);
       const spec = base();
       if (spec === null) return 'unknown';
       const { password: _, ...kept } = spec;
-      return this.#write({ ...kept, passwordHash: hash });
+      return this.#write({ ...kept, passwordHash: hash, hashing });
     } finally {
       this.#changing.delete(user);
     }

@@ -8,6 +8,7 @@ import {
   type PermissionSpec,
   type Principal,
   permissionPattern,
+  type SaltedHash,
   type ScramHash,
   type ScramKeys,
   type TopicPermission,
@@ -30,6 +31,8 @@ export interface UserSpec {
    * nobody comes in with a password.
    */
   readonly passwordHash?: string | undefined;
+  /** Of a hash in RabbitMQ's form; left out: as long as it is. */
+  readonly hashing?: SaltedHash | undefined;
   readonly tags: readonly string[];
   /** See `Principal`. */
   readonly connectionsMax?: number | undefined;
@@ -54,7 +57,12 @@ type Changeable<T> = { -readonly [Name in keyof T]: T[Name] };
 type Secret =
   | { readonly kind: 'plain'; readonly password: string }
   | { readonly kind: 'scram'; readonly keys: ReadonlyMap<ScramHash, ScramKeys> }
-  | { readonly kind: 'salted'; readonly salt: Buffer; readonly digest: Buffer }
+  | {
+      readonly kind: 'salted';
+      readonly salt: Buffer;
+      readonly digest: Buffer;
+      readonly hashing: SaltedHash;
+    }
   | { readonly kind: 'none' };
 
 /** Answers for the accounts it was made with; every other user is unknown to it. */
@@ -152,9 +160,13 @@ export function isPasswordHash(text: string): boolean {
 
 /** The hash of RabbitMQ that a `password_hash` is made with, by its length; null for none. */
 export function saltedHash(text: string): SaltedHash | null {
-  if (!/^[A-Za-z0-9+/]+=*$/.test(text)) return null;
+  if (!isBase64(text)) return null;
   const digest = Buffer.from(text, 'base64').length - SALT_BYTES;
   return digest === 32 ? 'sha256' : digest === 64 ? 'sha512' : null;
+}
+
+export function isBase64(text: string): boolean {
+  return /^[A-Za-z0-9+/]+=*$/.test(text);
 }
 
 /** RabbitMQ's `password_hash` of a password, always the same for one user. */
@@ -163,8 +175,6 @@ export function saltedPassword(user: string, password: string): string {
   const digest = sha256(Buffer.concat([salt, Buffer.from(password)]));
   return Buffer.concat([salt, digest]).toString('base64');
 }
-
-export type SaltedHash = 'sha256' | 'sha512';
 
 /** In front of the digest, as RabbitMQ has it. */
 const SALT_BYTES = 4;
@@ -186,11 +196,9 @@ function secretOf(user: UserSpec): Secret {
   }
   if (keys.size > 0) return { kind: 'scram', keys };
   const bytes = Buffer.from(user.passwordHash, 'base64');
-  return {
-    kind: 'salted',
-    salt: bytes.subarray(0, SALT_BYTES),
-    digest: bytes.subarray(SALT_BYTES),
-  };
+  const hashing = user.hashing ?? saltedHash(user.passwordHash) ?? 'sha256';
+  const [salt, digest] = [bytes.subarray(0, SALT_BYTES), bytes.subarray(SALT_BYTES)];
+  return { kind: 'salted', salt, digest, hashing };
 }
 
 function verify(secret: Secret, password: string): Eventually<boolean> {
@@ -198,8 +206,7 @@ function verify(secret: Secret, password: string): Eventually<boolean> {
   if (secret.kind === 'plain') return sameBytes(sha256(secret.password), sha256(password));
   if (secret.kind === 'salted') {
     const salted = Buffer.concat([secret.salt, Buffer.from(password)]);
-    const hash = secret.digest.length === KEY_BYTES.sha256 ? 'sha256' : 'sha512';
-    return sameBytes(secret.digest, createHash(hash).update(salted).digest());
+    return sameBytes(secret.digest, createHash(secret.hashing).update(salted).digest());
   }
   const [known] = secret.keys;
   if (known === undefined) return false;

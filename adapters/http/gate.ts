@@ -52,6 +52,7 @@ export async function createHttpGate(
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     http: { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS },
     forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: true },
     return503OnClosing: true,
   });
   addRoutes(app, context, missing);

@@ -119,7 +119,7 @@ async function bind(call: Call, toExchange: boolean): Promise<Answer> {
     destination: call.param('destination'),
     toExchange,
     ...call.read([], (fields) => ({
-      routingKey: fields.text('routing_key', ''),
+      routingKey: fields.optionalText('routing_key') ?? '',
       arguments: tableOf(fields.json('arguments')),
     })),
   };

@@ -28,7 +28,13 @@ export const PERMISSION_ROUTES: readonly Route[] = [
       return one === undefined ? NOT_FOUND : shown(call, one);
     },
   },
-  { method: 'PUT', path: '/permissions/:vhost/:user', needs: 'administrator', answer: put },
+  {
+    method: 'PUT',
+    path: '/permissions/:vhost/:user',
+    ofAnyVhost: true,
+    needs: 'administrator',
+    answer: put,
+  },
   {
     method: 'DELETE',
     path: '/permissions/:vhost/:user',
@@ -58,6 +64,7 @@ export const PERMISSION_ROUTES: readonly Route[] = [
   {
     method: 'PUT',
     path: '/topic-permissions/:vhost/:user',
+    ofAnyVhost: true,
     needs: 'administrator',
     answer: putTopic,
   },
@@ -65,7 +72,13 @@ export const PERMISSION_ROUTES: readonly Route[] = [
     method: 'DELETE',
     path: '/topic-permissions/:vhost/:user',
     needs: 'administrator',
-    answer: deleteTopic,
+    answer: (call) => deleteTopic(call, call.query['exchange']),
+  },
+  {
+    method: 'DELETE',
+    path: '/topic-permissions/:vhost/:user/:exchange',
+    needs: 'administrator',
+    answer: (call) => deleteTopic(call, call.exchange('exchange')),
   },
 ];
 
@@ -79,14 +92,16 @@ function ofBoth(call: Call, read: typeof permissionsJson) {
   return view === undefined ? [] : read(view).filter((each) => each['vhost'] === vhost);
 }
 
-function requireUser(call: Call): void {
-  if (call.api.context.accounts.view(call.param('user')) !== undefined) return;
+function requireBoth(call: Call): void {
+  const { accounts, engine } = call.api.context;
+  const { user, vhost } = where(call);
+  if (accounts.view(user) !== undefined && engine.admin.vhost(vhost) !== undefined) return;
   throw badRequest('vhost_or_user_not_found');
 }
 
 function put(call: Call): Answer {
   const permission = call.read(['configure', 'write', 'read'], permissionSpecOf);
-  requireUser(call);
+  requireBoth(call);
   const { user, vhost } = where(call);
   const existed = ofBoth(call, permissionsJson).length > 0;
   requireChanged(call.api.context.accounts.setPermission(user, vhost, permission), user);
@@ -98,7 +113,7 @@ function putTopic(call: Call): Answer {
     exchange: fields.text('exchange'),
     permission: topicPermissionSpecOf(fields),
   }));
-  requireUser(call);
+  requireBoth(call);
   const { user, vhost } = where(call);
   const existed = ofBoth(call, topicPermissionsJson).length > 0;
   const { accounts } = call.api.context;
@@ -106,10 +121,9 @@ function putTopic(call: Call): Answer {
   return existed ? DONE : CREATED;
 }
 
-/** Of one exchange where the query names it. */
-function deleteTopic(call: Call): Answer {
+/** Of one exchange, or of all where none is `wanted`. */
+function deleteTopic(call: Call, wanted: unknown): Answer {
   const { user, vhost } = where(call);
-  const wanted = call.query['exchange'];
   const list = ofBoth(call, topicPermissionsJson).filter(
     ({ exchange }) => wanted === undefined || exchange === wanted,
   );

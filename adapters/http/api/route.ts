@@ -26,6 +26,8 @@ export interface Route {
   /** Below `/api`; `:vhost` must be there, and be for the asker to see. */
   readonly path: string;
   readonly needs: Need;
+  /** The vhost need not be there: the route itself says what it answers then. */
+  readonly ofAnyVhost?: boolean;
   /** Of its body, where it is more than usual. */
   readonly bodyBytesMax?: number;
   answer(call: Call): Eventually<Answer>;
@@ -190,16 +192,19 @@ const NEEDED: Readonly<Record<Need, string>> = {
   administrator: 'Not administrator user',
 };
 
+/** Of a vhost that the asker has no permission in. */
+export const NOT_YOURS = 'User not authorised to access virtual host';
+
 /** Throws Refusal where the asker may not use the route. */
 export function requireAccess(call: Call, route: Route): void {
   const { asker, api } = call;
   if (!may(asker, 'anybody')) throw unauthorized(NEEDED.anybody);
   if (!may(asker, route.needs)) throw unauthorized(NEEDED[route.needs]);
   const { vhost } = call.params;
-  if (vhost === undefined || route.path.startsWith('/vhosts/:vhost')) return;
+  if (vhost === undefined || route.ofAnyVhost === true) return;
   if (!api.context.engine.admin.vhosts().includes(vhost)) throw notFound('vhost_not_found');
   if (may(asker, 'administrator') || asker.permissions.get(vhost) !== undefined) return;
-  throw unauthorized('User not authorised to access virtual host');
+  throw unauthorized(NOT_YOURS);
 }
 
 /** The answer of a route; what was changed by it is safe by then. */

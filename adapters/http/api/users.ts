@@ -1,6 +1,6 @@
 import type { AccountChange, AccountView } from '../../../core/auth.ts';
 import { permissionsJson, topicPermissionsJson, userJson } from '../../../core/definitions.ts';
-import { secretOf } from '../../../core/definitions-document.ts';
+import { type Fields, permissionSpecOf, secretOf } from '../../../core/definitions-document.ts';
 import { BrokerError } from '../../../core/errors.ts';
 import { listed, shown } from './listing.ts';
 import { badRequest, type Call, CREATED, DONE, found, NOT_FOUND, type Route } from './route.ts';
@@ -108,14 +108,30 @@ async function put(call: Call) {
   if (Buffer.byteLength(name) > limits.nameBytesMax) {
     throw badRequest(`user name is longer than ${limits.nameBytesMax} bytes`);
   }
-  const asked = call.read([], (fields) => {
-    const given = fields.has('tags') || fields.has('administrator');
-    if (!given) throw badRequest('tags_not_present');
-    return { secret: secretOf(fields), tags: fields.tags('tags') };
-  });
+  const asked = call.read([], (fields) => ({
+    secret: secretOf(fields),
+    tags: tagsOf(fields),
+    permissions: Object.keys(fields.json('permissions')).map((vhost) => ({
+      vhost,
+      permission: permissionSpecOf(fields.object('permissions').object(vhost)),
+    })),
+  }));
+  const { admin } = call.api.context.engine;
+  const missing = asked.permissions.find(({ vhost }) => admin.vhost(vhost) === undefined);
+  if (missing !== undefined) throw badRequest(`there is no vhost '${missing.vhost}'`);
   const existed = viewOf(call) !== undefined;
   requireChanged(await accountsOf(call).put(name, asked.secret, asked.tags), name);
+  for (const { vhost, permission } of asked.permissions) {
+    accountsOf(call).setPermission(name, vhost, permission);
+  }
   return existed ? DONE : CREATED;
+}
+
+/** Before there were tags, there was `administrator`. */
+function tagsOf(fields: Fields): readonly string[] {
+  if (fields.raw('tags') !== undefined) return fields.tags('tags');
+  if (!fields.has('administrator')) throw badRequest('tags_not_present');
+  return fields.flag('administrator', false) ? ['administrator'] : [];
 }
 
 /** Ends the account's connections with it, as RabbitMQ does. */

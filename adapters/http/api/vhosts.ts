@@ -4,7 +4,15 @@ import type { VhostView } from '../../../core/engine.ts';
 import { connectionsWhere } from './connections.ts';
 import { listed, shown } from './listing.ts';
 import { NODE } from './node.ts';
-import { type Call, CREATED, DONE, NOT_FOUND, type Route } from './route.ts';
+import {
+  type Call,
+  CREATED,
+  DONE,
+  NOT_FOUND,
+  NOT_YOURS,
+  type Route,
+  unauthorized,
+} from './route.ts';
 
 export const VHOST_ROUTES: readonly Route[] = [
   {
@@ -20,16 +28,27 @@ export const VHOST_ROUTES: readonly Route[] = [
   {
     method: 'GET',
     path: '/vhosts/:vhost',
+    ofAnyVhost: true,
     needs: 'anybody',
-    answer: (call) =>
-      call.visibleVhosts().includes(call.param('vhost'))
-        ? shown(call, vhostJson(call, call.param('vhost')))
-        : NOT_FOUND,
+    answer: (call) => {
+      if (viewOf(call) === undefined) return NOT_FOUND;
+      if (call.visibleVhosts().includes(call.param('vhost'))) {
+        return shown(call, vhostJson(call, call.param('vhost')));
+      }
+      throw unauthorized(NOT_YOURS);
+    },
   },
-  { method: 'PUT', path: '/vhosts/:vhost', needs: 'administrator', answer: putVhost },
+  {
+    method: 'PUT',
+    path: '/vhosts/:vhost',
+    ofAnyVhost: true,
+    needs: 'administrator',
+    answer: putVhost,
+  },
   {
     method: 'DELETE',
     path: '/vhosts/:vhost',
+    ofAnyVhost: true,
     needs: 'administrator',
     answer: (call) => {
       if (viewOf(call) === undefined) return NOT_FOUND;
@@ -40,18 +59,21 @@ export const VHOST_ROUTES: readonly Route[] = [
   {
     method: 'GET',
     path: '/vhosts/:vhost/permissions',
+    ofAnyVhost: true,
     needs: 'administrator',
     answer: (call) => ofUsers(call, permissionsJson),
   },
   {
     method: 'GET',
     path: '/vhosts/:vhost/topic-permissions',
+    ofAnyVhost: true,
     needs: 'administrator',
     answer: (call) => ofUsers(call, topicPermissionsJson),
   },
   {
     method: 'GET',
     path: '/vhosts/:vhost/connections',
+    ofAnyVhost: true,
     needs: 'monitoring',
     answer: (call) =>
       viewOf(call) === undefined
@@ -65,7 +87,10 @@ export const VHOST_ROUTES: readonly Route[] = [
 
 function putVhost(call: Call) {
   const { admin } = call.api.context.engine;
-  const { description, tags, defaultQueueType } = call.read([], vhostMetadataOf);
+  const { description, tags, defaultQueueType } = call.read([], (fields) => {
+    if (fields.flag('tracing', false)) fields.wrong('tracing', 'there is no tracing here');
+    return vhostMetadataOf(fields);
+  });
   const name = call.param('vhost');
   const created = admin.putVhost(name, {
     ...(description === undefined ? {} : { description }),

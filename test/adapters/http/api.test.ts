@@ -228,12 +228,31 @@ describe('users', () => {
       error: 'bad_request',
       reason: 'tags_not_present',
     });
-    expect(await statusOf(ask('PUT', '/users/x', { tags: '', password_hash: 'short' }))).toBe(400);
+    expect(await statusOf(ask('PUT', '/users/x', { tags: '', password_hash: 'not_hash' }))).toBe(
+      400,
+    );
     expect((await ask('PUT', '/users/guest', { password: 'p', tags: '' })).body).toMatchObject({
       reason: "user 'guest' stands in the configuration file: it is changed there",
     });
     expect(await statusOf(ask('DELETE', '/users/guest'))).toBe(400);
     expect(await statusOf(ask('POST', '/users/bulk-delete', { users: ['guest'] }))).toBe(400);
+  });
+
+  it('are made with their permissions, and as before there were tags', async () => {
+    await ask('PUT', '/vhosts/ready', {});
+    const rights = { permissions: { ready: ALL } };
+    const given = { password: 'pw', tags: 'management', ...rights };
+    expect(await statusOf(ask('PUT', '/users/ready', given))).toBe(201);
+    expect(await statusOf(as('ready')('PUT', '/queues/ready/q', {}))).toBe(201);
+    const lost = { ...given, permissions: { nowhere: ALL } };
+    expect(await statusOf(ask('PUT', '/users/ready', lost))).toBe(400);
+    await ask('PUT', '/users/legacy', { password: 'pw', administrator: 'true' });
+    expect((await ask('GET', '/users/legacy')).body).toMatchObject({ tags: ['administrator'] });
+    expect(await statusOf(ask('PUT', '/permissions/nowhere/ready', ALL))).toBe(400);
+    expect(await statusOf(ask('PUT', '/permissions/%2F/nobody', ALL))).toBe(400);
+    expect(await statusOf(as('ready')('GET', '/vhosts/%2F'))).toBe(401);
+    expect(await statusOf(ask('PUT', '/vhosts/ready', { tracing: true }))).toBe(400);
+    expect(await statusOf(ask('GET', '/queues/ready/'))).toBe(200);
   });
 
   it('lose their connections with their account, and permissions at once', async () => {
@@ -300,6 +319,9 @@ describe('users', () => {
     expect((await ask('GET', path)).body).toEqual([{ user: 'topical', vhost: '/', ...permission }]);
     expect(await statusOf(ask('DELETE', path))).toBe(204);
     expect(await statusOf(ask('DELETE', path))).toBe(404);
+    await ask('PUT', path, permission);
+    expect(await statusOf(ask('DELETE', `${path}/amq.direct`))).toBe(404);
+    expect(await statusOf(ask('DELETE', `${path}/amq.topic`))).toBe(204);
   });
 });
 
