@@ -44,8 +44,9 @@ export interface SessionContext {
   open(vhost: string): Eventually<EngineSession>;
   /** Draws a name for a session as a publisher (No Local). */
   drawTag(): Buffer;
-  /** What is to survive a restart has changed. */
-  changed(identity: SessionIdentity): void;
+  /** A subscription was added or changed, and is to survive a restart. */
+  subscribed(identity: SessionIdentity, subscription: Subscription): void;
+  unsubscribed(identity: SessionIdentity, filter: string): void;
 }
 
 export interface SessionIdentity {

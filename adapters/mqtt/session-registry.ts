@@ -37,7 +37,7 @@ interface Entry {
 }
 
 export interface RegistryContext {
-  readonly session: Omit<SessionContext, 'changed' | 'drawTag'>;
+  readonly session: Omit<SessionContext, 'subscribed' | 'unsubscribed' | 'drawTag'>;
   readonly store: SessionStore;
   readonly wills: WillStore;
   /** What is stored is there after a restart. */
@@ -80,9 +80,16 @@ export class SessionRegistry {
     this.#sessionContext = {
       ...context.session,
       drawTag: () => context.random.bytes(PUBLISHER_BYTES),
-      changed: ({ vhost, clientId }) => {
-        const entry = this.#entries.get(keyOf(vhost, clientId));
-        if (entry !== undefined) this.#save(entry.session, 0);
+      subscribed: ({ vhost, clientId }, subscription) => {
+        const key = keyOf(vhost, clientId);
+        const session = this.#entries.get(key)?.session;
+        if (session === undefined || session.expirySeconds === 0) return;
+        context.store.subscribe(key, subscription);
+        // It may have drawn its name as a publisher for this one.
+        if (subscription.options.noLocal) this.#save(session, 0);
+      },
+      unsubscribed: ({ vhost, clientId }, filter) => {
+        context.store.unsubscribe(keyOf(vhost, clientId), filter);
       },
     };
   }
@@ -233,7 +240,7 @@ export class SessionRegistry {
     this.#entries.delete(key);
     entry.expiry?.cancel();
     this.#sendWill(key, entry);
-    this.#context.store.remove(key);
+    this.#context.store.remove(key, entry.session.subscriptions.keys());
     const failed = (error: unknown): void =>
       this.#context.log.warn({ session: key, reason: reasonOf(error) }, 'session not removed');
     const ended = after(
@@ -308,7 +315,7 @@ export class SessionRegistry {
     const { vhost, clientId } = session.identity;
     const key = keyOf(vhost, clientId);
     if (session.expirySeconds > 0) this.#context.store.save(key, session, leftAt);
-    else this.#context.store.remove(key);
+    else this.#context.store.remove(key, session.subscriptions.keys());
   }
 }
 

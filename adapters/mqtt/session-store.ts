@@ -1,13 +1,14 @@
 /**
- * What of a session survives a restart: one record a session, and one entry for each QoS 2 exchange
- * that is half done. Messages are in the session's durable queue, not here.
+ * What of a session survives a restart: one record a session, one for each subscription of it, and
+ * one entry for each QoS 2 exchange that is half done. Messages are in the session's durable queue,
+ * not here.
  */
 import type { Table } from '../../core/engine.ts';
 import type { Log } from '../../core/log.ts';
 import type { PacketStore, SentPacket } from './outbox.ts';
 import type { Qos } from './packet.ts';
 import type { MqttSession } from './session.ts';
-import type { Wish } from './session-context.ts';
+import type { Subscription, Wish } from './session-context.ts';
 
 export interface SessionRecord {
   readonly vhost: string;
@@ -36,18 +37,23 @@ interface StoredRecord {
   readonly tag: string;
   readonly expirySeconds: number;
   readonly leftAt: number;
-  /** Filter, QoS, No Local, Retain As Published, identifier. */
-  readonly subscriptions: readonly (readonly [string, Qos, boolean, boolean, number])[];
+  /** As versions before wrote them, with the record; moved to their own when it is loaded. */
+  readonly subscriptions?: readonly StoredSubscription[];
 }
+
+/** Filter, QoS, No Local, Retain As Published, identifier. */
+type StoredSubscription = readonly [string, Qos, boolean, boolean, number];
 
 export class SessionStore {
   readonly #records: Table;
+  readonly #subscriptions: Table;
   readonly #packets: Table;
   readonly #safe: Safe;
   readonly #log: Log;
 
   constructor({ table, safe, log }: SessionStoreParts) {
     this.#records = table('mqtt.sessions');
+    this.#subscriptions = table('mqtt.subscriptions');
     this.#packets = table('mqtt.packets');
     this.#safe = safe;
     this.#log = log;
@@ -67,19 +73,28 @@ export class SessionStore {
       tag: session.tag?.toString('hex') ?? '',
       expirySeconds: session.expirySeconds,
       leftAt,
-      subscriptions: [...session.subscriptions.values()].map(({ filter, options }) => [
-        filter,
-        options.qos,
-        options.noLocal,
-        options.retainAsPublished,
-        options.ids[0] ?? 0,
-      ]),
     };
     this.#records.set(key, Buffer.from(JSON.stringify(record)));
   }
 
-  remove(key: string): void {
+  /** Adds a subscription, or changes it. */
+  subscribe(key: string, { filter, options }: Subscription): void {
+    const { qos, noLocal, retainAsPublished, ids } = options;
+    this.#keep(key, [filter, qos, noLocal, retainAsPublished, ids[0] ?? 0]);
+  }
+
+  unsubscribe(key: string, filter: string): void {
+    this.#subscriptions.delete(`${key}\0${filter}`);
+  }
+
+  /** Forgets a session with these subscriptions. */
+  remove(key: string, filters: Iterable<string>): void {
     this.#records.delete(key);
+    for (const filter of filters) this.unsubscribe(key, filter);
+  }
+
+  #keep(key: string, stored: StoredSubscription): void {
+    this.#subscriptions.set(`${key}\0${stored[0]}`, Buffer.from(JSON.stringify(stored)));
   }
 
   /** Packet identifiers of one session. */
@@ -90,6 +105,7 @@ export class SessionStore {
   /** Everything that was kept. */
   load(): Map<string, SessionRecord> {
     const packets = this.#loadPackets();
+    const subscriptions = this.#loadSubscriptions();
     const records = new Map<string, SessionRecord>();
     const kept = [...this.#records.entries()];
     this.#forgetOrphans(packets, new Set(kept.map(([key]) => key)));
@@ -97,20 +113,36 @@ export class SessionStore {
       const stored = parse(value);
       if (stored === null) {
         this.#log.warn({ session: key }, 'stored session not readable');
-        this.remove(key);
+        this.remove(key, []);
         continue;
       }
-      const wishes = stored.subscriptions.map(
-        ([filter, qos, noLocal, retainAsPublished, id]): Wish => ({
-          request: { filter, qos, noLocal, retainAsPublished, retainHandling: 2 },
-          id,
-        }),
-      );
+      const { subscriptions: older, ...record } = stored;
+      if (older !== undefined) {
+        for (const each of older) this.#keep(key, each);
+        this.#records.set(key, Buffer.from(JSON.stringify(record)));
+      }
+      const wishes = (older ?? subscriptions.get(key) ?? []).map(wishOf);
+      subscriptions.delete(key);
       const { taken = [], sent = [] } = packets.get(key) ?? {};
       const tag = stored.tag === '' ? null : Buffer.from(stored.tag, 'hex');
-      records.set(key, { ...stored, tag, wishes, taken, sent });
+      records.set(key, { ...record, tag, wishes, taken, sent });
+    }
+    // Of sessions that a crash ended halfway.
+    for (const [key, left] of subscriptions) {
+      for (const [filter] of left) this.unsubscribe(key, filter);
     }
     return records;
+  }
+
+  #loadSubscriptions(): Map<string, StoredSubscription[]> {
+    const subscriptions = new Map<string, StoredSubscription[]>();
+    for (const [entry, value] of this.#subscriptions.entries()) {
+      const key = entry.slice(0, entry.indexOf('\0', entry.indexOf('\0') + 1));
+      const list = subscriptions.get(key) ?? [];
+      if (list.length === 0) subscriptions.set(key, list);
+      list.push(JSON.parse(value.toString()) as StoredSubscription);
+    }
+    return subscriptions;
   }
 
   /** What a session left that ended while the broker went down. */
@@ -197,6 +229,10 @@ function writeSent({ place, released }: SentPacket): Buffer {
 function readSent(packetId: number, value: Buffer): SentPacket {
   const released = value[0] !== SENT;
   return { packetId, place: Number(value.toString('latin1', 1)) || 0, released };
+}
+
+function wishOf([filter, qos, noLocal, retainAsPublished, id]: StoredSubscription): Wish {
+  return { request: { filter, qos, noLocal, retainAsPublished, retainHandling: 2 }, id };
 }
 
 function parse(value: Buffer): StoredRecord | null {

@@ -293,7 +293,7 @@ export class MqttSession implements QueueHolder {
     if (subscription === undefined) return false;
     this.#subscriptions.delete(filter);
     if (subscription.options.noLocal) this.#noLocals--;
-    this.#context.changed(this.identity);
+    this.#context.unsubscribed(this.identity, filter);
     return chain(this.#dismantle(subscription), () => true);
   }
 
@@ -351,7 +351,7 @@ export class MqttSession implements QueueHolder {
   #keep(subscription: Subscription, before: Subscription | undefined): void {
     if (before?.options.noLocal) this.#noLocals--;
     this.#add(subscription);
-    this.#context.changed(this.identity);
+    this.#context.subscribed(this.identity, subscription);
   }
 
   #add(subscription: Subscription): void {
@@ -396,6 +396,7 @@ export class MqttSession implements QueueHolder {
       (error) => {
         this.#context.log.info({ filter, reason: reasonOf(error) }, 'subscription given up');
         this.#subscriptions.delete(filter);
+        this.#context.unsubscribed(this.identity, filter);
       },
     );
   }
