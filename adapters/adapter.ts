@@ -133,6 +133,11 @@ export interface Transport {
    */
   hold(): void;
   release(): void;
+  /**
+   * Nothing is read at the moment, for the adapter or because the client has sent more than it may:
+   * that it is not heard is no fault of its own.
+   */
+  readonly holding: boolean;
   /** The client is logged in: the login time-out no longer applies. */
   authenticated(): void;
   /**

@@ -103,7 +103,7 @@ export class AmqpConnection
   }
 
   get deaf(): boolean {
-    return this.turn.stalled || (this.#link?.holding ?? false);
+    return this.turn.stalled || this.transport.holding;
   }
 
   receive(chunk: Buffer): void {

@@ -73,11 +73,6 @@ export class OpenLink implements Link {
     return this.#congested;
   }
 
-  /** A publisher stops the input. */
-  get holding(): boolean {
-    return this.#holds > 0;
-  }
-
   clog(): void {
     if (this.#congested) return;
     this.#congested = true;

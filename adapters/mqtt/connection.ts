@@ -183,11 +183,9 @@ export class MqttConnection implements Connection, SessionLink {
    * [MQTT-3.1.2-22].
    */
   checkSilence(now: number): void {
-    if (this.#silenceMaxMs === 0 || now - this.#heardAt <= this.#silenceMaxMs) return;
-    if (this.#waiting > 0 || this.#inbox?.holding) {
-      this.#heardAt = now;
-      return;
-    }
+    if (this.#silenceMaxMs === 0) return;
+    if (this.#transport.holding) this.#heardAt = now;
+    if (now - this.#heardAt <= this.#silenceMaxMs) return;
     this.#disconnect(Reason.KEEP_ALIVE_TIMEOUT, 'nothing heard for too long');
   }
 

@@ -98,11 +98,6 @@ export class Inbox {
     });
   }
 
-  /** The client is kept waiting: that it is not heard is no fault of its own. */
-  get holding(): boolean {
-    return this.#held || this.#windowHeld;
-  }
-
   close(): void {
     this.#closed = true;
     this.#publisher.close();

@@ -147,6 +147,10 @@ export class NetTransport implements Transport, WireEvents, Flushable {
     if (--this.#held === 0 && this.#state !== State.CLOSED) this.#wire.resume();
   }
 
+  get holding(): boolean {
+    return this.#held > 0;
+  }
+
   authenticated(): void {
     if (this.#state !== State.OPEN) return;
     this.#timer?.cancel();

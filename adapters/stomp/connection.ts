@@ -333,7 +333,7 @@ export class StompConnection implements Connection {
     if (sendsMs === 0) return;
     this.#heartbeat.watch(
       sendsMs,
-      () => this.#waiting > 0 || this.#parts?.publishing.held === true,
+      () => this.#transport.holding,
       () => {
         this.#log.info({ intervalMs: sendsMs }, 'no heart-beat from the client');
         this.#close();

@@ -79,11 +79,6 @@ export class Publishing implements PublisherEvents {
     this.#publisher = link.session.publisher(this);
   }
 
-  /** Whether input is held because a queue or the memory is full. */
-  get held(): boolean {
-    return this.#held;
-  }
-
   send(frame: Frame): void {
     const link = this.#link;
     if (!frame.has(names.DESTINATION)) throw missingDestination('SEND');

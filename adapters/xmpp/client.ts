@@ -114,6 +114,10 @@ export class ClientConnection implements Connection, Link {
     this.#stream.writeElement(node);
   }
 
+  get holding(): boolean {
+    return this.#transport.holding;
+  }
+
   hold(): void {
     this.#intake.hold();
   }

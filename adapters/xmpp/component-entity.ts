@@ -45,7 +45,7 @@ export class Component implements Entity, OutboxOwner {
     this.#outbox = new Outbox(this, engine, host.counters);
     this.#barrier = new Barrier(host.context.clock, {
       get held() {
-        return link.intake.held;
+        return link.transport.holding;
       },
       ask: (id) => this.#ping(id),
       late: () => this.#late(),

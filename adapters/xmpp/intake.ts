@@ -48,10 +48,6 @@ export class Intake {
     );
   }
 
-  get held(): boolean {
-    return this.#holds > 0;
-  }
-
   hold(): void {
     this.#holds++;
     this.#transport.hold();

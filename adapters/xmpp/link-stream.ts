@@ -53,6 +53,10 @@ export class LinkStream implements Connection {
     return this.#transport.congested;
   }
 
+  get holding(): boolean {
+    return this.#transport.holding;
+  }
+
   receive(chunk: Buffer): void {
     this.#intake.stream.receive(chunk);
   }

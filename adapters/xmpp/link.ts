@@ -66,7 +66,7 @@ export class ServerLink implements Entity, OutboxOwner, LinkStreamOwner {
     this.#addresses = new LinkAddresses(host.domains, options.domain);
     this.#outbox = new Outbox(this, engine, host.counters);
     this.#queue = new LinkQueue(host, options, (stanza, receipt) => this.#write(stanza, receipt));
-    const isHeld = (): boolean => this.#holds > 0;
+    const isHeld = (): boolean => this.#stream?.holding === true;
     this.#barrier = new Barrier(host.context.clock, {
       get held() {
         return isHeld();

@@ -27,6 +27,8 @@ import { type Receipt, type Wire, wireOf } from './wire.ts';
 /** The connection that a session has at the moment. */
 export interface Link {
   readonly congested: boolean;
+  /** Nothing is read at the moment. */
+  readonly holding: boolean;
   write(wire: Wire): void;
   writeElement(node: Element): void;
   hold(): void;
@@ -304,7 +306,7 @@ export class ClientSession implements Entity, OutboxOwner {
     this.#answer?.cancel();
     this.#answer = this.#host.context.clock.after(ANSWER_MS, () => {
       // While its input is held, an answer may be in there.
-      if (this.#holds > 0) {
+      if (link.holding) {
         this.#expectAnswer(link);
         return;
       }

@@ -38,6 +38,10 @@ export class PipeTransport implements Transport {
     this.held--;
   }
 
+  get holding(): boolean {
+    return this.held > 0;
+  }
+
   authenticated(): void {
     this.loggedIn = true;
   }

@@ -91,3 +91,18 @@ describe('an answer that its PUBLISH has not', () => {
     expect(client.one('disconnect').reasonCode).toBe(0x82);
   });
 });
+
+describe('a keep-alive', () => {
+  it('does not run while nothing is read from the client, for whatever reason', () => {
+    const gateway = new TestGateway();
+    const client = gateway.connect('c', 5, { keepalive: 10 });
+    client.transport.hold();
+    gateway.world.clock.advance(60_000);
+    expect(client.transport.ended).toBe(null);
+    client.transport.release();
+    gateway.world.clock.advance(14_000);
+    expect(client.transport.ended).toBe(null);
+    gateway.world.clock.advance(2000);
+    expect(client.one('disconnect').reasonCode).toBe(0x8d);
+  });
+});

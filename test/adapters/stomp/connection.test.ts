@@ -231,6 +231,17 @@ describe('heart-beats', () => {
     expect(alive.client.ended).toBe(false);
   });
 
+  test('does not close a client that nothing is read from', () => {
+    const { client, clock } = beating(1000, 0);
+    client.transport.hold();
+    clock.advance(60_000);
+    client.transport.release();
+    clock.advance(1500);
+    expect(client.ended).toBe(false);
+    clock.advance(1000);
+    expect(client.transport.ended).toBe('destroy');
+  });
+
   test('stops its timers with the connection', () => {
     const { client, clock } = beating(1000, 1000);
     client.lose();
