@@ -272,8 +272,8 @@ describe('MQTT 5', () => {
     gateway.world.clock.advance(10_000);
     client.subscribe('$SYS/broker/+', 0);
     expect(client.texts()).toEqual([
-      '$SYS/broker/version Rosetta MQ 0.0.0',
       '$SYS/broker/uptime 10 seconds',
+      '$SYS/broker/version Rosetta MQ 0.0.0',
     ]);
     client.publish('$SYS/broker/uptime', 'forged', 1, { retain: true });
     expect(client.one('puback').reasonCode).toBe(0x87);
