@@ -30,6 +30,7 @@ export class TimeLimits {
   readonly #key: string;
   /** Newest last; never empty. */
   #limits: TimeLimit[];
+  #current: number;
   #written: boolean;
 
   constructor({ ttlMs, position, kept, key }: TimeLimitsParts) {
@@ -40,25 +41,26 @@ export class TimeLimits {
     this.#written = former !== null;
     const known = position > 0 && former !== null;
     this.#limits = known ? (JSON.parse(former.toString()) as TimeLimit[]) : [{ from: 0, ttlMs }];
-    if (former !== null && this.current === ttlMs) return;
-    if (former !== null) this.set(ttlMs, position + 1, false);
+    this.#current = this.#limits.at(-1)?.ttlMs ?? ttlMs;
+    this.set(ttlMs, position + 1, false);
   }
 
   /** For what comes now; -1: none. */
   get current(): number {
-    return this.#limits.at(-1)?.ttlMs ?? -1;
+    return this.#current;
   }
 
   /** For the message at a position; -1: none. */
   at(position: number): number {
-    const [oldest, ...newer] = this.#limits;
-    if (newer.length === 0) return this.current;
-    return (newer.findLast(({ from }) => from <= position) ?? oldest)?.ttlMs ?? -1;
+    if (this.#limits.length === 1) return this.#current;
+    const limit = this.#limits.findLast(({ from }) => from <= position) ?? this.#limits[0];
+    return limit?.ttlMs ?? -1;
   }
 
   /** Another limit from a position on; `empty`: there is nothing that came before. */
   set(ttlMs: number, from: number, empty: boolean): void {
-    if (ttlMs === this.current) return;
+    if (ttlMs === this.#current) return;
+    this.#current = ttlMs;
     const former = empty ? [] : this.#limits.filter((limit) => limit.from < from);
     this.#limits = [...former, { from, ttlMs }].slice(-LIMITS_MAX);
     if (this.#limits.length === 1) this.forget();
