@@ -62,6 +62,8 @@ export const DEFAULT_LIMITS = {
   policiesMax: 1000,
   /** Groups that one stream remembers a place for. */
   streamGroupsMax: 10_000,
+  /** A group of a stream that nobody read for so long makes room for a new one, in seconds. */
+  streamGroupIdleSecondsMax: 30 * 24 * 3600,
   /** Values that one exchange remembers to know duplicates by: a larger `x-cache-size` is refused. */
   deduplicationMax: 1_000_000,
   /** Delayed messages that wait in one exchange: more are refused. */

@@ -163,6 +163,8 @@ export const STREAM_OFFSET_HEADER = 'x-stream-offset';
 
 /** The consumer argument that names whom a place in a stream is remembered for. */
 export const STREAM_GROUP_ARGUMENT = 'x-stream-group';
+/** True: the group begins anew, where this consumer says. */
+export const STREAM_GROUP_RESET_ARGUMENT = 'x-stream-group-reset';
 
 /** Fixed cost that a message is charged beside its bytes when memory is accounted for. */
 const OVERHEAD_BYTES = 256;

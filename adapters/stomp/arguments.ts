@@ -47,7 +47,7 @@ const QUEUE_ARGUMENTS: Known = [
 const CONSUME_ARGUMENTS: Known = [
   ...known('offset', 'x-stream-offset'),
   ...known('text', 'x-stream-filter', 'x-stream-group'),
-  ...known('boolean', 'x-stream-match-unfiltered'),
+  ...known('boolean', 'x-stream-match-unfiltered', 'x-stream-group-reset'),
 ];
 
 export function queueArguments(frame: Frame): HeaderTable {

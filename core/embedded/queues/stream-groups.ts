@@ -10,11 +10,15 @@
  * process lives only what was not acknowledged comes again; after a crash everything from the
  * stored place on does.
  */
+import type { Clock } from '../../clock.ts';
 import type { StreamGroupView, Table } from '../../engine.ts';
 import type { Member } from './member.ts';
 
 export interface StreamGroupsParts {
-  /** Places by name; null: they are in memory only. */
+  readonly clock: Clock;
+  /** A group that nobody read for so long is forgotten when another one comes. */
+  readonly idleMs: number;
+  /** Places by name, and when they were written; null: they are in memory only. */
   readonly table: Table | null;
   /** Calls `done` when everything written before is safe. */
   flush(done: () => void): void;
@@ -31,8 +35,12 @@ export class StreamGroups {
 
   constructor(parts: StreamGroupsParts) {
     this.#parts = parts;
-    for (const [name, offset] of parts.table?.entries() ?? []) {
-      this.#groups.set(name, this.#make(name, Number(offset.toString()) + 1));
+    const now = parts.clock.now();
+    for (const [name, record] of parts.table?.entries() ?? []) {
+      const [offset, usedAt = now] = record.toString().split(' ').map(Number);
+      const group = this.#make(name, (offset ?? 0) + 1);
+      group.usedAt = usedAt;
+      this.#groups.set(name, group);
     }
   }
 
@@ -52,6 +60,20 @@ export class StreamGroups {
     return group;
   }
 
+  /** Whoever names it next begins a new one. */
+  forget({ name }: StreamGroup): void {
+    const group = this.#groups.get(name);
+    if (group === undefined) return;
+    this.#groups.delete(name);
+    this.#changed.delete(group);
+    this.#parts.table?.delete(name);
+  }
+
+  /** A reader of the group has gone. */
+  left(group: StreamGroup): void {
+    if (this.#groups.get(group.name) === group) this.#note(group);
+  }
+
   views(): StreamGroupView[] {
     const end = this.#parts.committed() + 1;
     return [...this.#groups.values()].map((group) => ({
@@ -65,6 +87,7 @@ export class StreamGroups {
   /** The stream is deleted, and its groups with it (`deleting`), or the engine stops. */
   close(deleting: boolean): void {
     if (!deleting) {
+      for (const group of this.#groups.values()) if (group.consumers > 0) this.#changed.add(group);
       this.#write();
       return;
     }
@@ -77,8 +100,18 @@ export class StreamGroups {
     return new StreamGroup(name, position, (group) => this.#note(group));
   }
 
+  /** Forgets those that nobody read for long. */
+  sweep(): void {
+    const { clock, idleMs } = this.#parts;
+    const oldest = clock.now() - idleMs;
+    for (const group of this.#groups.values()) {
+      if (group.consumers === 0 && group.usedAt <= oldest) this.forget(group);
+    }
+  }
+
   /** One write for all that changed while the one before it was on its way. */
   #note(group: StreamGroup): void {
+    group.usedAt = this.#parts.clock.now();
     if (this.#parts.table === null) return;
     this.#changed.add(group);
     if (this.#writing) return;
@@ -92,8 +125,9 @@ export class StreamGroups {
   }
 
   #write(): void {
-    for (const { name, place } of this.#changed) {
-      this.#parts.table?.set(name, Buffer.from(String(place - 1)));
+    const now = this.#parts.clock.now();
+    for (const { name, place } of this.#parts.table === null ? [] : this.#changed) {
+      this.#parts.table?.set(name, Buffer.from(`${place - 1} ${now}`));
     }
     this.#changed.clear();
   }
@@ -101,6 +135,8 @@ export class StreamGroups {
 
 export class StreamGroup {
   readonly name: string;
+  /** When somebody read for it last, in milliseconds since the Unix epoch. */
+  usedAt = 0;
   readonly #moved: (group: StreamGroup) => void;
   /** In order of succession: the first one reads. */
   #members: readonly Member[] = [];

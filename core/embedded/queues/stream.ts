@@ -25,6 +25,7 @@ import {
   type HeaderValue,
   Message,
   STREAM_GROUP_ARGUMENT,
+  STREAM_GROUP_RESET_ARGUMENT,
   STREAM_OFFSET_HEADER,
 } from '../../message.ts';
 import type { Owner } from '../owner.ts';
@@ -104,6 +105,8 @@ class StreamQueue implements Queue, Home {
       table: context.table(`groups\0${context.vhost}\0${spec.name}`),
       flush: (done) => this.#log.flush(done),
       committed: () => this.#committed,
+      clock: context.clock,
+      idleMs: context.limits.streamGroupIdleSecondsMax * 1000,
     });
     this.#retain();
   }
@@ -171,7 +174,7 @@ class StreamQueue implements Queue, Home {
       resumed: () => this.#serve(this.#readers.values()),
       cancelled: (gone) => {
         if (gone.idle) this.#readers.delete(gone);
-        group?.leave(gone);
+        if (group !== null) this.#leave(group, gone);
         if (group !== null) this.#serveGroup(group);
       },
     });
@@ -236,8 +239,9 @@ class StreamQueue implements Queue, Home {
         group?.giveBack(entry.position);
         member.giveCredit();
       }
-      group?.leave(member);
-      if (group !== null) groups.add(group);
+      if (group === null) continue;
+      this.#leave(group, member);
+      groups.add(group);
     }
     for (const group of groups) this.#serveGroup(group);
   }
@@ -276,12 +280,24 @@ class StreamQueue implements Queue, Home {
     if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > nameBytesMax) {
       return refuse(`invalid '${STREAM_GROUP_ARGUMENT}'`);
     }
+    const reset = spec.arguments.get(STREAM_GROUP_RESET_ARGUMENT) ?? false;
+    if (typeof reset !== 'boolean') return refuse(`invalid '${STREAM_GROUP_RESET_ARGUMENT}'`);
     const known = this.#groups.find(name);
-    if (known !== undefined) return known;
+    if (known !== undefined && !reset) return known;
+    if (known !== undefined && known.consumers > 0) {
+      return refuse(`group '${name}' is read, and cannot begin anew`);
+    }
+    if (known !== undefined) this.#groups.forget(known);
+    this.#groups.sweep();
     if (this.#groups.size >= streamGroupsMax) {
       return refuse(`it has ${streamGroupsMax} groups, which is the limit`);
     }
     return this.#groups.add(name, this.#position(start));
+  }
+
+  #leave(group: StreamGroup, member: Member): void {
+    group.leave(member);
+    this.#groups.left(group);
   }
 
   /** Where a reader begins. */

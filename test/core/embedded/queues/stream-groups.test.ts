@@ -291,3 +291,61 @@ describe('a group is refused', () => {
     expect(refusal(() => join('a'))).toBe('not refused');
   });
 });
+
+describe('a group that nobody reads for', () => {
+  function reset(group: HeaderValue, values: Record<string, HeaderValue>): Reader {
+    const reader = new Reader();
+    const table = args({ 'x-stream-group': group, 'x-stream-group-reset': true, ...values });
+    const spec = consumeSpec('s', { credits: [new Credit(100)], arguments: table });
+    reader.subscription = session.consume(spec, reader) as Subscription;
+    world.clock.advance(0);
+    return reader;
+  }
+
+  it.each<[string, HeaderValue, string[]]>([
+    ['first', 'first', ['m0', 'm1', 'm2', 'm3']],
+    ['last', 'last', ['m3']],
+    ['an offset', 2, ['m2', 'm3']],
+    ['a time', new Date(0), ['m0', 'm1', 'm2', 'm3']],
+    ['next', 'next', []],
+  ])('begins anew at %s, and stays there', (_name, offset, bodies) => {
+    declare();
+    fill(4);
+    const reader = join('g', { offset: 1 });
+    reader.settleAll();
+    void reader.subscription?.cancel();
+    const again = reset('g', { 'x-stream-offset': offset });
+    expect(again.bodies).toEqual(bodies);
+    settle();
+    store.crash();
+    start();
+    expect(join('g').bodies).toEqual(bodies);
+  });
+
+  it('does not begin anew under a reader, nor for a strange word', () => {
+    declare();
+    fill(1);
+    const reader = join('g', { offset: 'first' });
+    expect(() => reset('g', {})).toThrow("group 'g' is read, and cannot begin anew");
+    expect(() => reset('h', { 'x-stream-group-reset': 'yes' })).toThrow("'x-stream-group-reset'");
+    expect(reader.bodies).toEqual(['m0']);
+  });
+
+  it('is forgotten for a new one when that was long ago', () => {
+    const limits = { streamGroupIdleSecondsMax: 100, streamGroupsMax: 2 };
+    start(limits);
+    declare();
+    const stays = join('stays');
+    const gone = join('gone');
+    world.clock.advance(60_000);
+    void gone.subscription?.cancel();
+    settle();
+    world.clock.advance(99_000);
+    expect(() => join('other')).toThrow('2 groups, which is the limit');
+    world.clock.advance(1000);
+    join('other');
+    const [view] = [...world.engine.admin.queues('/')];
+    expect(view?.groups?.map(({ name }) => name)).toEqual(['stays', 'other']);
+    expect(stays.cancellations).toEqual([]);
+  });
+});
