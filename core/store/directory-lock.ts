@@ -21,7 +21,10 @@ export class DirectoryLock {
         this.#take(directory, mine);
         return;
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC' || !makeRoom()) throw error;
+        const refused = error as NodeJS.ErrnoException;
+        // A read does not say of what.
+        refused.path ??= this.#path;
+        if (refused.code !== 'ENOSPC' || !makeRoom()) throw error;
       }
     }
   }

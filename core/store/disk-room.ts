@@ -4,6 +4,7 @@
  * first, and then publishers go on.
  */
 import type { Clock, Timer } from '../clock.ts';
+import { reasonOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Disk } from './segment.ts';
 
@@ -41,10 +42,15 @@ export class DiskRoom {
 
   /** Looks now, and from then on every second. */
   watch(): void {
-    const { disk, clock } = this.#parts;
-    const free = disk.freeBytes();
-    this.#compare(free);
-    this.#restore(free);
+    const { disk, clock, log, directory } = this.#parts;
+    try {
+      const free = disk.freeBytes();
+      this.#compare(free);
+      this.#restore(free);
+    } catch (error) {
+      // Nothing is known: what counted goes on counting.
+      log.debug({ directory, reason: reasonOf(error) }, 'free disk space is not told');
+    }
     this.#timer = clock.after(LOOK_MS, () => this.watch());
   }
 

@@ -160,7 +160,7 @@ export class Journal {
 
   /** Goes on behind `offset` in a segment; 0 is a new one. */
   open(segment: number, offset: number): void {
-    this.#segment = this.#parts.disk.open(segment);
+    this.#segment = this.#parts.disk.open(segment, true);
     this.#offset = offset;
   }
 
@@ -484,9 +484,14 @@ export class Journal {
 
 /** Whether a segment became shorter. */
 function cutAt(segment: Segment, length: number): boolean {
-  if (segment.size() <= length) return false;
-  segment.truncate(length);
-  return true;
+  try {
+    if (segment.size() <= length) return false;
+    segment.truncate(length);
+    return true;
+  } catch {
+    // A disk in more trouble than that gives nothing.
+    return false;
+  }
 }
 
 /** Whether a write was refused for want of room. */

@@ -258,8 +258,14 @@ export class LmdbStore implements Store {
         continue;
       }
       const length = last.offset + last.length - first.offset;
-      const { file, seed } = this.#segment(first.segment);
-      const bytes = file.read(first.offset, length);
+      const read = this.#bytes(first, length, run.length === 1);
+      if (read === null) {
+        // The bad place may be in one of them only.
+        if (run.length === 1) messages.push(null);
+        else for (const each of run) for (const one of this.#read([each])) messages.push(one);
+        continue;
+      }
+      const { bytes, seed } = read;
       const used = run.reduce((sum, each) => sum + each.length, 0);
       // A few messages far from one another must not keep all that is between them.
       const isSparse = used * 4 < length;
@@ -269,6 +275,18 @@ export class LmdbStore implements Store {
       }
     }
     return messages;
+  }
+
+  /** Null where the disk does not give them, which is told where it is the `last` attempt. */
+  #bytes({ segment, offset }: Location, length: number, last: boolean) {
+    try {
+      const { file, seed } = this.#segment(segment);
+      return { bytes: file.read(offset, length), seed };
+    } catch (error) {
+      const where = { segment, offset, length, reason: reasonOf(error) };
+      if (last) this.#options.log.error(where, 'a stored message cannot be read: passed over');
+      return null;
+    }
   }
 
   #decode(location: Location, bytes: Buffer, at: number, seed: number): Message | null {
@@ -300,12 +318,30 @@ export class LmdbStore implements Store {
     let segment = this.#open.get(id);
     if (segment === undefined) {
       if (this.#open.size >= OPEN_SEGMENTS_MAX) this.#closeOldest();
-      const file = this.#disk.open(id);
-      const version = versionOf(file.read(0, SEGMENT_HEAD_BYTES), id);
-      segment = { file, seed: seedOf(id, version) };
+      const file = this.#reopen(id);
+      try {
+        const version = versionOf(file.read(0, SEGMENT_HEAD_BYTES), id);
+        segment = { file, seed: seedOf(id, version) };
+      } catch (error) {
+        file.close();
+        throw error;
+      }
       this.#open.set(id, segment);
     }
     return segment;
+  }
+
+  /** Where too many files are open, others of ours give way. */
+  #reopen(id: number): Segment {
+    for (;;) {
+      try {
+        return this.#disk.open(id);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code !== 'EMFILE' || this.#open.size === 0) throw error;
+        this.#closeOldest();
+      }
+    }
   }
 
   #closeOldest(): void {
@@ -375,9 +411,16 @@ export class LmdbStore implements Store {
   #squeeze(): boolean {
     const { bytes, missing } = this.#disk.reserve;
     const { segment } = this.#journal.end;
-    return this.#compaction.squeeze(segment, (bytes - missing) / 2, (id) =>
-      this.#segment(id).file.size(),
-    );
+    return this.#compaction.squeeze(segment, (bytes - missing) / 2, (id) => this.#sizeOf(id));
+  }
+
+  /** 0 where the disk does not tell. */
+  #sizeOf(segment: number): number {
+    try {
+      return this.#segment(segment).file.size();
+    } catch {
+      return 0;
+    }
   }
 
   /** Called while no batch is on its way, so that the state is that of the journal's end. */

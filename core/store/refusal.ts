@@ -49,8 +49,10 @@ function notAllowed(file: string, directory: string): string {
   const owner = stats?.uid;
   const mode = ((stats?.mode ?? 0) & 0o7777).toString(8).padStart(4, '0');
   const is = `${path} (of user ${owner}, mode ${mode}) is closed to the gateway, which runs as user ${mine}`;
-  const remedy =
-    owner === mine
+  const isAbove = path !== resolve(directory) && resolve(directory).startsWith(path);
+  const remedy = isAbove
+    ? `let that user in and give it ${directory}, or choose another directory`
+    : owner === mine
       ? `open it: chmod -R u+rwX ${directory}`
       : `give it to the user that runs the gateway: chown -R ${mine} ${directory}`;
   return `${is}: ${remedy}`;

@@ -41,8 +41,8 @@ export interface Segment {
 export interface Disk {
   /** Ids that exist, ascending. */
   segments(): number[];
-  /** One to be read or gone on with; made where it does not exist. */
-  open(id: number): Segment;
+  /** One to be read; or to be gone on with, made where it does not exist. */
+  open(id: number, make?: boolean): Segment;
   /**
    * Makes one without holding up anybody. Its name is safe when `done` is called; what it has may
    * be what a removed one left, behind a head of zeros.
@@ -108,9 +108,9 @@ export class FileDisk implements Disk {
     return ids.filter((id) => id > 0 && !this.#leaving.has(id)).sort((a, b) => a - b);
   }
 
-  open(id: number): Segment {
+  open(id: number, make: boolean = false): Segment {
     const path = this.#path(id, 'journal');
-    if (!existsSync(path)) {
+    if (make && !existsSync(path)) {
       closeSync(openSync(path, 'a'));
       // The name must outlive a crash as well as what is in the file.
       this.#syncDirectory();
@@ -149,11 +149,14 @@ export class FileDisk implements Disk {
   makeRoom(spared: boolean): boolean {
     this.#short = true;
     const spares = [...this.#spares.keys()];
-    for (const spare of spares) {
-      this.#spares.delete(spare);
-      rmSync(spare, { force: true });
+    this.#spares.clear();
+    try {
+      for (const spare of spares) rmSync(spare, { force: true });
+      return spares.length > 0 || (!spared && this.reserve.give());
+    } catch {
+      // A disk in more trouble than that gives nothing.
+      return false;
     }
-    return spares.length > 0 || (!spared && this.reserve.give());
   }
 
   restore(done: Done): void {
@@ -225,14 +228,32 @@ class FileSegment implements Segment {
   write(pieces: readonly Buffer[], offset: number, done: Done): void {
     if (pieces.length <= PIECES_MAX) {
       // One way to the disk and back instead of two: confirms are that much sooner.
-      this.#safe ??= openSync(this.#path, constants.O_WRONLY | constants.O_DSYNC);
-      writeFrom(this.#safe, pieces, offset, done);
+      const safe = this.#openSafe();
+      if (safe instanceof Error) queueMicrotask(() => done(safe));
+      else writeFrom(safe, pieces, offset, (error) => done(error ?? this.#gone()));
       return;
     }
     writeFrom(this.#descriptor, pieces, offset, (error) => {
-      if (error === null) fdatasync(this.#descriptor, done);
-      else done(error);
+      if (error !== null) done(error);
+      else fdatasync(this.#descriptor, (failed) => done(failed ?? this.#gone()));
     });
+  }
+
+  #openSafe(): number | Error {
+    try {
+      this.#safe ??= openSync(this.#path, constants.O_WRONLY | constants.O_DSYNC);
+      return this.#safe;
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
+  /** A file that somebody removed takes writes, and has them until it is closed. */
+  #gone(): Error | null {
+    if (fstatSync(this.#descriptor).nlink > 0) return null;
+    return new Error(
+      `${this.#path} was removed while it was in use: stop the gateway and put the data directory back`,
+    );
   }
 
   read(offset: number, length: number): Buffer {

@@ -16,6 +16,12 @@ export class MemoryDisk implements Disk {
   fault: Error | null = null;
   /** No segment can be made while it is set. */
   createFault: Error | null = null;
+  /** Reads fail with what it returns, where it is not null. */
+  readFault: (id: number, offset: number, length: number) => Error | null = () => null;
+  /** Opening fails with it so often. */
+  openFault: { readonly error: Error; times: number } | null = null;
+  /** Segments that are open. */
+  opened = 0;
   /** Files of removed segments that were used again. */
   reused = 0;
   /** The last write, and its segment before it. */
@@ -36,6 +42,8 @@ export class MemoryDisk implements Disk {
   }
 
   open(id: number): Segment {
+    if (this.openFault !== null && this.openFault.times-- > 0) throw this.openFault.error;
+    this.opened++;
     if (!this.files.has(id)) this.files.set(id, Buffer.alloc(0));
     const bytes = (): Buffer => this.files.get(id) ?? Buffer.alloc(0);
     return {
@@ -53,10 +61,16 @@ export class MemoryDisk implements Disk {
         this.files.set(id, Buffer.concat([written, bytes().subarray(written.length)]));
         done(whole.length === length ? null : NO_SPACE);
       },
-      read: (offset, length) => bytes().subarray(offset, offset + length),
+      read: (offset, length) => {
+        const fault = this.readFault(id, offset, length);
+        if (fault !== null) throw fault;
+        return bytes().subarray(offset, offset + length);
+      },
       size: () => bytes().length,
       truncate: (length) => void this.files.set(id, bytes().subarray(0, length)),
-      close: () => {},
+      close: () => {
+        this.opened--;
+      },
     };
   }
 

@@ -237,7 +237,7 @@ describe('the reserve on a real disk', () => {
   it('comes after the files of segments that are gone', async () => {
     const files = new FileDisk(directory, new Reserve(path(), 1000));
     await new Promise((done) => files.restore(done));
-    files.open(1).close();
+    files.open(1, true).close();
     files.remove(1);
     await files.close();
     expect(files.makeRoom(false)).toBe(true);
@@ -245,7 +245,7 @@ describe('the reserve on a real disk', () => {
     expect([files.makeRoom(true), size()]).toEqual([false, 1000]);
     expect([files.makeRoom(false), size()]).toEqual([true, 750]);
     // Until there is room for all of it, nothing else is kept.
-    files.open(2).close();
+    files.open(2, true).close();
     files.remove(2);
     await files.close();
     expect(existsSync(join(directory, '0000000002.spare'))).toBe(false);
