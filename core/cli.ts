@@ -1,5 +1,6 @@
 /** The command `rosettamq`: reads arguments, starts a gateway, stops it in order. */
 import { parseArgs } from 'node:util';
+import { SystemClock } from './clock.ts';
 import { type Config, type ConfigFile, readConfigFile } from './config.ts';
 import { exportCommand, importCommand } from './definitions-command.ts';
 import { ConfigError, reasonOf } from './errors.ts';
@@ -37,7 +38,10 @@ FILE: vhosts, users, permissions, policies, exchanges, queues and bindings. impo
 such a file, or one that RabbitMQ has exported: all of it, or nothing.
 `;
 
-/** Exit codes: 0 stopped in order, 2 the arguments or the configuration cannot be used. */
+/** How long an orderly stop may take. */
+const STOP_MS = 15_000;
+
+/** Exit codes: 0 stopped in order, 2 the arguments or the configuration cannot be used, 137 ended at once. */
 export async function runCommand(
   args: readonly string[],
   version: string,
@@ -63,8 +67,12 @@ export async function runCommand(
       ...(values.data === undefined ? {} : { data_dir: values.data }),
       ...(values['log-level'] === undefined ? {} : { log_level: values['log-level'] }),
     });
-    await runnable.start();
-    stopOnSignal(runnable);
+    const started = runnable.start();
+    stopOnSignal(async () => {
+      await started;
+      await runnable.stop();
+    });
+    await started;
     print(`${welcome(`Rosetta MQ ${version}`, runnable.config, runnable.listening)}\n`);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -103,16 +111,27 @@ function asked({ values, positionals }: ReturnType<typeof parse>) {
   return { words: positionals.slice(1), url: values.url, vhost: values.vhost };
 }
 
-function stopOnSignal(runnable: Runnable): void {
+function stopOnSignal(stop: () => Promise<void>): void {
   let stopping = false;
-  const stop = (): void => {
+  const signalled = (): void => {
     // The second Ctrl-C of somebody who will not wait.
-    if (stopping) process.exit(130);
+    if (stopping) endAtOnce('signalled again');
     stopping = true;
-    void runnable.stop().then(() => process.exit(0));
+    new SystemClock().after(STOP_MS, () => endAtOnce(`not stopped within ${STOP_MS / 1000} s`));
+    stop().then(
+      () => process.exit(0),
+      (error: unknown) => endAtOnce(reasonOf(error)),
+    );
   };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, signalled);
+  // Nobody reads what is said: that is no reason to end.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+}
+
+/** As a crash would: an orderly exit waits for what is on its way to the disk, which may hang. */
+function endAtOnce(reason: string): void {
+  process.stderr.write(`rosettamq: ${reason}: ended at once; what was confirmed is safe\n`);
+  process.kill(process.pid, 'SIGKILL');
 }
 
 async function printHash(): Promise<void> {

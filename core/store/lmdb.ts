@@ -58,6 +58,8 @@ export interface LmdbStoreOptions {
   readonly disk?: Disk;
 }
 
+/** How long closing waits for a write that is on its way. */
+const ANSWER_MS = 4000;
 /** Of the file system, what the reserve may take. */
 const RESERVE_PART = 1 / 16;
 /**
@@ -186,6 +188,8 @@ export class LmdbStore implements Store {
     const { log, directory } = this.#options;
     const { holding } = this.#journal;
     const ended = await this.#drained();
+    // Nothing of it may be touched any more: that, too, would hang.
+    if (ended === null) throw new Error(`the disk of ${directory} does not answer`);
     if (ended) {
       await this.#checkpointing;
       await this.#writeCheckpoint().catch((error: unknown) =>
@@ -208,12 +212,19 @@ export class LmdbStore implements Store {
     this.#lock.release();
   }
 
-  /** Whether everything could be made safe: it is not waited for a disk that refuses. */
-  #drained(): Promise<boolean> {
+  /**
+   * Whether everything could be made safe: it is not waited for a disk that refuses. Null: the disk
+   * does not answer.
+   */
+  #drained(): Promise<boolean | null> {
     if (this.#journal.quiet) return Promise.resolve(true);
     if (this.#journal.refusing) return Promise.resolve(false);
     return new Promise((resolve) => {
-      this.#quiet = resolve;
+      const late = this.#options.clock.after(ANSWER_MS, () => resolve(null));
+      this.#quiet = (safe) => {
+        late.cancel();
+        resolve(safe);
+      };
     });
   }
 
