@@ -21,7 +21,10 @@ export function compilePattern(source: string): RegExp {
   const flags = FLAGS.exec(source)?.[1] ?? '';
   if (flags.includes('x')) throw new SyntaxError('the flag x is not supported');
   const text = (flags === '' ? source : source.slice(flags.length + 3))
-    .replace(/\\([\s\S])/g, (known, letter: string) => ANCHORS[letter] ?? known)
+    .replace(/\\([\s\S])/g, (known, letter: string) => {
+      if (PERLS_OWN.includes(letter)) throw new SyntaxError(`\\${letter} is not supported`);
+      return ANCHORS[letter] ?? known;
+    })
     .replace(/\[:([a-z]+):\]/g, (known, name: string) => CLASSES[name] ?? known)
     .replace(/\(\?P?<([A-Za-z_]\w*)>/g, '(?<$1>');
   // Unicode's mode is strict about escapes that mean nothing, which Perl allows.
@@ -32,5 +35,7 @@ export function compilePattern(source: string): RegExp {
   }
 }
 
-/** Perl's words for the ends of a text, and for horizontal space. */
-const ANCHORS: Readonly<Record<string, string>> = { A: '^', z: '$', Z: '$', h: '[ \\t]' };
+/** Perl's words for the ends of a text. */
+const ANCHORS: Readonly<Record<string, string>> = { A: '^', z: '$', Z: '$' };
+/** Escapes that would be taken for the letter itself. */
+const PERLS_OWN = 'aeghCEGHKNQRVX';

@@ -18,7 +18,10 @@ describe('a pattern as Perl has it', () => {
     expect(compilePattern(pattern).test(name)).toBe(found);
   });
 
-  it.each(['(', '[', 'a**', '(?x) a'])('%s is none', (pattern) => {
-    expect(() => compilePattern(pattern)).toThrow(SyntaxError);
-  });
+  it.each(['(', '[', 'a**', '(?x) a', 'a\\hb', '\\Qa.b\\E', '(?>a)', 'a++'])(
+    '%s is none',
+    (pattern) => {
+      expect(() => compilePattern(pattern)).toThrow(SyntaxError);
+    },
+  );
 });
