@@ -95,7 +95,7 @@ class Check {
     const { nameBytesMax, queueTypes } = this.#into.engine.capabilities;
     for (const { at, item } of this.#document.vhosts) {
       const { name, defaultQueueType = '' } = item;
-      if (name === '' || Buffer.byteLength(name) > nameBytesMax || name.includes('\0')) {
+      if (!isName(name, nameBytesMax)) {
         this.#wrong(`${at}.name`, `expected 1 to ${nameBytesMax} bytes`);
       }
       if (defaultQueueType !== '' && !queueTypes.includes(defaultQueueType)) {
@@ -113,7 +113,10 @@ class Check {
   }
 
   #checkUser(at: string, user: UserEntry): void {
-    if (user.name === '') this.#wrong(`${at}.name`, 'expected a name');
+    const { nameBytesMax } = this.#into.engine.capabilities;
+    if (!isName(user.name, nameBytesMax)) {
+      this.#wrong(`${at}.name`, `expected 1 to ${nameBytesMax} bytes`);
+    }
     const view = this.#into.accounts.view(user.name);
     if (view?.configured !== true || isSameUser(view, user)) return;
     this.#wrong(at, `user '${user.name}' stands in the configuration file, otherwise than here`);
@@ -191,6 +194,11 @@ class Check {
   #wrong(at: string, reason: string): void {
     this.#problems.push(at === '' ? reason : `${at}: ${reason}`);
   }
+}
+
+/** Of a user or a vhost: what is kept of them stands behind names with a NUL. */
+export function isName(name: string, bytesMax: number): boolean {
+  return name !== '' && Buffer.byteLength(name) <= bytesMax && !name.includes('\0');
 }
 
 function isSameUser(view: AccountView, user: UserEntry): boolean {

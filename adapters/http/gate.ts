@@ -121,6 +121,10 @@ function addApi(app: FastifyInstance, api: Api): void {
         done(null, body);
       });
       scope.addHook('onRequest', async (request, reply) => {
+        if (isForeign(request)) {
+          const reason = 'a page of another site asks';
+          return reply.code(403).send({ error: 'not_authorised', reason });
+        }
         const asker = await principalOf(api.context, senderOf(request));
         if (asker !== null) {
           askers.set(request, asker);
@@ -153,6 +157,11 @@ function addApi(app: FastifyInstance, api: Api): void {
     },
     { prefix: '/api' },
   );
+}
+
+/** A browser sends its user's login along with what a page of any other site has it ask. */
+function isForeign({ headers: { origin, host } }: FastifyRequest): boolean {
+  return origin !== undefined && origin.replace(/^https?:\/\//, '') !== host;
 }
 
 function send(reply: FastifyReply, { status, body, location }: Answer): FastifyReply {

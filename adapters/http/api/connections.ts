@@ -69,9 +69,13 @@ export function connectionsWhere(call: Call, wanted: (session: SessionView) => b
   return all.filter((each) => isShown(call, each) && wanted(each)).map(connectionJson);
 }
 
+function isShown({ asker }: Call, session: SessionView): boolean {
+  return isConnection(session) && (may(asker, 'monitoring') || session.user === asker.name);
+}
+
 /** HTTP requests have sessions of their own, for as long as they take. */
-function isShown({ asker }: Call, { user, peer }: SessionView): boolean {
-  return peer.protocol !== 'http' && (may(asker, 'monitoring') || user === asker.name);
+export function isConnection({ peer }: SessionView): boolean {
+  return peer.protocol !== 'http';
 }
 
 function end(call: Call, wanted: (session: SessionView) => boolean) {

@@ -34,6 +34,11 @@ export async function publish(call: Call): Promise<Answer> {
   if (asked.body.length > limits.messageBytesMax) {
     throw badRequest(`message size ${asked.body.length} is larger than ${limits.messageBytesMax}`);
   }
+  const user = asked.fields.optionalText('user_id') ?? call.asker.name;
+  if (user !== call.asker.name && !call.asker.tags.includes('impersonator')) {
+    const claim = `user_id property set to '${user}' but authenticated user was`;
+    throw badRequest(`406 PRECONDITION_FAILED - ${claim} '${call.asker.name}'`);
+  }
   const message = messageOf(call, asked);
   try {
     return found({ routed: await call.inVhost((session) => settled(session, message)) });

@@ -1,5 +1,6 @@
 import { RABBITMQ_VERSION } from '../../../core/definitions.ts';
 import type { Listening } from '../../../core/welcome.ts';
+import { isConnection } from './connections.ts';
 import { listed, shown } from './listing.ts';
 import { NODE } from './node.ts';
 import { type Api, type Call, found, NOT_FOUND, type Route } from './route.ts';
@@ -45,7 +46,8 @@ function overviewOf(call: Call) {
     counted.redeliver += counters.redelivered;
     counted.ack += counters.acknowledged;
   }
-  const { ready, unacknowledged, queues, exchanges, consumers, sessions } = totals;
+  const { ready, unacknowledged, queues, exchanges, consumers } = totals;
+  const connections = [...engine.admin.sessions()].filter(isConnection).length;
   return {
     management_version: RABBITMQ_VERSION,
     rabbitmq_version: RABBITMQ_VERSION,
@@ -68,7 +70,7 @@ function overviewOf(call: Call) {
       messages_ready: ready,
       messages_unacknowledged: unacknowledged,
     },
-    object_totals: { connections: sessions, consumers, exchanges, queues },
+    object_totals: { connections, consumers, exchanges, queues },
     listeners: call.api.listening().map(listenerJson),
   };
 }

@@ -131,8 +131,10 @@ export class Call {
     } catch {
       throw badRequest('not_json');
     }
-    if (isObject(json)) return json;
-    throw badRequest('not_json');
+    if (!isObject(json)) throw badRequest('not_json');
+    const { headerDepthMax } = this.api.context.limits;
+    if (isDeeper(json, headerDepthMax)) throw badRequest(`nested deeper than ${headerDepthMax}`);
+    return json;
   }
 
   /**
@@ -172,6 +174,11 @@ export class Call {
     if (may(this.asker, 'monitoring')) return vhosts;
     return vhosts.filter((vhost) => this.asker.permissions.get(vhost) !== undefined);
   }
+}
+
+function isDeeper(json: unknown, most: number): boolean {
+  if (typeof json !== 'object' || json === null) return false;
+  return most === 0 || Object.values(json).some((inner) => isDeeper(inner, most - 1));
 }
 
 const TAGS: Readonly<Record<Need, readonly string[]>> = {

@@ -1,6 +1,7 @@
 import type { AccountChange, AccountView } from '../../../core/auth.ts';
 import { permissionsJson, topicPermissionsJson, userJson } from '../../../core/definitions.ts';
 import { type Fields, permissionSpecOf, secretOf } from '../../../core/definitions-document.ts';
+import { isName } from '../../../core/definitions-import.ts';
 import { BrokerError } from '../../../core/errors.ts';
 import { listed, shown } from './listing.ts';
 import { badRequest, type Call, CREATED, DONE, found, NOT_FOUND, type Route } from './route.ts';
@@ -105,8 +106,8 @@ function viewOf(call: Call): AccountView | undefined {
 async function put(call: Call) {
   const name = call.param('user');
   const { limits } = call.api.context;
-  if (Buffer.byteLength(name) > limits.nameBytesMax) {
-    throw badRequest(`user name is longer than ${limits.nameBytesMax} bytes`);
+  if (!isName(name, limits.nameBytesMax)) {
+    throw badRequest(`user name is not 1 to ${limits.nameBytesMax} bytes`);
   }
   const asked = call.read([], (fields) => ({
     secret: secretOf(fields),

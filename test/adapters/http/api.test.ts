@@ -47,6 +47,17 @@ describe('a login', () => {
     client.destroy();
   });
 
+  it('that a browser sends for a page of another site is refused', async () => {
+    const url = `http://127.0.0.1:${gateway.port('http')}/api/definitions`;
+    const login = `Basic ${Buffer.from('guest:guest').toString('base64')}`;
+    const post = async (origin: string): Promise<number> => {
+      const headers = { authorization: login, origin, 'content-type': 'text/plain' };
+      return (await fetch(url, { method: 'POST', headers, body: '{}' })).status;
+    };
+    expect(await post('https://evil.example')).toBe(403);
+    expect(await post(`http://127.0.0.1:${gateway.port('http')}`)).toBe(204);
+  });
+
   it('says who asks', async () => {
     expect(await ask('GET', '/whoami')).toMatchObject({
       status: 200,
@@ -231,6 +242,7 @@ describe('users', () => {
     expect(await statusOf(ask('PUT', '/users/x', { tags: '', password_hash: 'not_hash' }))).toBe(
       400,
     );
+    expect(await statusOf(ask('PUT', '/users/%00guest', { tags: '', password: 'x' }))).toBe(400);
     expect((await ask('PUT', '/users/guest', { password: 'p', tags: '' })).body).toMatchObject({
       reason: "user 'guest' stands in the configuration file: it is changed there",
     });
@@ -414,6 +426,10 @@ describe('exchanges, queues and bindings', () => {
   });
 });
 
+function nested(depth: number): object {
+  return depth === 0 ? {} : { inner: nested(depth - 1) };
+}
+
 describe('messages', () => {
   const get = (ackmode: string, more: object = {}): Promise<ApiAnswer> =>
     ask('POST', '/queues/mail/q/get', { count: 5, ackmode, encoding: 'auto', ...more });
@@ -477,6 +493,29 @@ describe('messages', () => {
       headers: { colour: 'red', n: 2 },
     });
     await connection.close();
+  });
+
+  it('say who sent them, or nobody', async () => {
+    const given = { routing_key: 'q', payload: 'x', payload_encoding: 'string' };
+    const path = '/exchanges/mail/amq.default/publish';
+    expect(await statusOf(ask('POST', path, { ...given, properties: { user_id: 'guest' } }))).toBe(
+      200,
+    );
+    expect((await ask('POST', path, { ...given, properties: { user_id: 'alice' } })).body).toEqual({
+      error: 'bad_request',
+      reason:
+        "406 PRECONDITION_FAILED - user_id property set to 'alice' but authenticated user was 'guest'",
+    });
+    await ask('DELETE', '/queues/mail/q/contents');
+  });
+
+  it.each([
+    ['long texts', { content_type: 'x'.repeat(300), message_id: 'é'.repeat(200) }, 200],
+    ['headers nested too deep', { headers: nested(70) }, 400],
+    ['an expiration that is none', { expiration: 'soon' }, 400],
+  ])('with %s are answered for', async (_what, properties, status) => {
+    const given = { routing_key: 'none', properties, payload: 'x', payload_encoding: 'string' };
+    expect(await statusOf(ask('POST', '/exchanges/mail/amq.default/publish', given))).toBe(status);
   });
 
   it('go nowhere in an exchange that is not there', async () => {
