@@ -86,14 +86,14 @@ class Scan {
         return false;
       }
       if (step === '*' || word === step) continue;
-      this.next = this.#behind(found, at);
+      this.next = this.#behind(key, found, at);
       return false;
     }
     if (this.#fixed < this.#steps.length) {
       this.next = key + SEPARATOR;
       return fits(this.#steps, this.#fixed, found);
     }
-    this.next = this.#behind(found, this.#fixed);
+    this.next = this.#behind(key, found, this.#fixed);
     return found.length === this.#fixed;
   }
 
@@ -106,9 +106,12 @@ class Scan {
   }
 
   /** The first possible key that has another word for a `*` among the first `count`. */
-  #behind(found: readonly string[], count: number): string | null {
+  #behind(key: string, found: readonly string[], count: number): string | null {
     for (let at = count - 1; at >= 0; at--) {
-      if (this.#steps[at] === '*') return found.slice(0, at + 1).join(SEPARATOR) + BEHIND;
+      if (this.#steps[at] !== '*') continue;
+      let length = at;
+      for (let word = 0; word <= at; word++) length += found[word]?.length ?? 0;
+      return key.slice(0, length) + BEHIND;
     }
     return null;
   }

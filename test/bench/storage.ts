@@ -221,16 +221,25 @@ async function retain(): Promise<Report> {
   return { ...rates(begun, cpu, RETAINED), ...peak.stop() };
 }
 
+/** What the process computed since `before`, or in all. */
+function cpuMs(before?: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before);
+  return Math.round((user + system) / 1000);
+}
+
 /** What the first questions for last values cost, and the same ones again. */
 async function values(): Promise<Report> {
   const { session, startMs } = await start();
+  const readyCpuMs = cpuMs();
   const startMb = residentMb();
   const ask = (pattern: string): string => {
-    const begun = performance.now();
+    const [begun, cpu] = [performance.now(), process.cpuUsage()];
     const { length } = session.retained('amq.topic', pattern) as readonly unknown[];
-    return `${(performance.now() - begun).toFixed(2)} ms for ${length}`;
+    const ms = (performance.now() - begun).toFixed(2);
+    return `${ms} ms (CPU ${cpuMs(cpu)}) for ${length}`;
   };
-  const report: Record<string, string | number> = { readyMs: Math.round(startMs), startMb };
+  const readyMs = Math.round(startMs);
+  const report: Record<string, string | number> = { readyMs, readyCpuMs, startMb };
   for (const pattern of [valueKey(77), valueKey(78), 'site7.#', 'site7.#', '*.*.alarm']) {
     report[Object.hasOwn(report, pattern) ? `${pattern} again` : pattern] = ask(pattern);
   }
