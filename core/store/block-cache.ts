@@ -57,7 +57,7 @@ export class BlockCache {
     block.used = true;
     if (block.cells !== null) return block.cells;
     const page = this.#parts.page(queue, block.base);
-    const cells = page === null ? null : decoded(page, block.crc, block.old);
+    const cells = page === null ? null : decoded(page, block);
     if (cells === null) {
       this.#parts.damaged(queue, block.base);
       block.cells = LOST;

@@ -5,11 +5,13 @@
  *
  *     page    = for each message: (length − the one before) · transient · gap · elsewhere
  *               [positions passed]  [segment − the one before · offset − the end of the one before]
- *     summary = crc32 of the page u32 · messages · for each segment: segment − the one before ·
- *               messages · bytes
+ *     summary = crc32 of the page u32 · [0, or the length and bits of what of the page is gone] ·
+ *               messages · for each segment: segment − the one before · messages · bytes
  *
  * Numbers are varints, lowest seven bits first; what may be below zero is zigzag. Neighbours in the
  * journal of one length take a byte each. A summary leaves out what a restart forgets.
+ *
+ * A page is not written again for what is removed from it: its summary says what is gone.
  */
 import { crc32 } from 'node:zlib';
 
@@ -55,6 +57,10 @@ export class Block {
   dirty = false;
   /** On its way to a checkpoint that is not safe yet. */
   taken = false;
+  /** What was removed since its page was written, a bit for each position; null: nothing. */
+  gone: Uint8Array | null = null;
+  /** It has, or had, messages that its summary leaves out. */
+  mixed = false;
   /** Its page is of an earlier process, whose transient messages are forgotten. */
   old = false;
   /** Asked for since it was last looked at for being given up. */
@@ -67,7 +73,8 @@ export class Block {
 
 /** What a checkpoint is given of a block. */
 export interface Encoded {
-  readonly page: Buffer;
+  /** Null: as it was. */
+  readonly page: Buffer | null;
   readonly summary: Buffer;
 }
 
@@ -95,12 +102,19 @@ export function encoded(block: Block, cells: Uint32Array): Encoded {
   }
   const page = writer.take();
   block.crc = crc32(page) | 0;
+  block.gone = null;
   return { page, summary: summaryOf(block, cells) };
 }
 
-/** The cells of a page; `old`: without what a restart forgets. Null where it is not the block's. */
-export function decoded(page: Buffer, crc: number, old: boolean): Uint32Array | null {
-  if ((crc32(page) | 0) !== crc) return null;
+/** Notes that the message at a position is gone from the page. */
+export function markGone(block: Block, slot: number): void {
+  block.gone ??= new Uint8Array(BLOCK_POSITIONS / 8);
+  block.gone[slot >> 3] = (block.gone[slot >> 3] ?? 0) | (1 << (slot & 7));
+}
+
+/** The cells of a block's page, without what is gone. Null where it is not the block's. */
+export function decoded(page: Buffer, block: Block): Uint32Array | null {
+  if ((crc32(page) | 0) !== block.crc) return null;
   const cells = new Uint32Array(BLOCK_POSITIONS * STRIDE);
   const reader = new VarintReader(page, 0);
   let [segment, end, length, at] = [0, 0, 0, 0];
@@ -113,7 +127,7 @@ export function decoded(page: Buffer, crc: number, old: boolean): Uint32Array | 
       end += unzigzag(reader.take());
     }
     const transient = (head & FORGOTTEN) !== 0;
-    if (!transient || !old) {
+    if (!transient || !block.old) {
       cells[at] = segment;
       cells[at + 1] = end;
       cells[at + 2] = length + (transient ? TRANSIENT : 0);
@@ -121,6 +135,7 @@ export function decoded(page: Buffer, crc: number, old: boolean): Uint32Array | 
     end += length;
     at += STRIDE;
   }
+  if (block.gone !== null) clearGone(cells, block.gone);
   return at === cells.length ? cells : cells.slice(0, at);
 }
 
@@ -129,6 +144,9 @@ export function summarized(base: number, summary: Buffer, found: Use): Block {
   const block = new Block(base);
   block.old = true;
   block.crc = summary.readInt32BE(0);
+  const reader = new VarintReader(summary, CRC_BYTES);
+  const gone = reader.raw(reader.take());
+  if (gone.length > 0) block.gone = Uint8Array.from(gone);
   block.live = liveIn(summary);
   readSummary(summary, (segment, messages, bytes) => {
     block.low = Math.min(block.low, segment);
@@ -140,12 +158,12 @@ export function summarized(base: number, summary: Buffer, found: Use): Block {
 
 /** How many messages a summary tells of. */
 export function liveIn(summary: Buffer): number {
-  return new VarintReader(summary, CRC_BYTES).take();
+  return behindGone(summary).take();
 }
 
 /** What a summary tells of each segment. */
 export function readSummary(summary: Buffer, found: Use): void {
-  const reader = new VarintReader(summary, CRC_BYTES);
+  const reader = behindGone(summary);
   reader.take();
   for (let segment = 0; reader.left; ) {
     segment += unzigzag(reader.take());
@@ -202,7 +220,8 @@ export function baseOf(position: number): number {
   return position - (position % BLOCK_POSITIONS);
 }
 
-function summaryOf(block: Block, cells: Uint32Array): Buffer {
+/** What of the page is there, as far as a restart does not forget it. */
+export function summaryOf(block: Block, cells: Uint32Array): Buffer {
   const durable = cells.slice();
   const live = forgetTransient(durable);
   const uses = new Map<number, [messages: number, bytes: number]>();
@@ -217,6 +236,8 @@ function summaryOf(block: Block, cells: Uint32Array): Buffer {
   });
   scratch.writeInt32BE(block.crc, 0);
   const writer = new VarintWriter(scratch, CRC_BYTES);
+  writer.put(block.gone?.length ?? 0);
+  if (block.gone !== null) writer.raw(block.gone);
   writer.put(live);
   let before = 0;
   for (const [segment, [messages, bytes]] of uses) {
@@ -226,6 +247,21 @@ function summaryOf(block: Block, cells: Uint32Array): Buffer {
     before = segment;
   }
   return writer.take();
+}
+
+function clearGone(cells: Uint32Array, gone: Uint8Array): void {
+  for (const [index, bits] of gone.entries()) {
+    for (let rest = bits; rest !== 0; rest &= rest - 1) {
+      cells[(index * 8 + 31 - Math.clz32(rest & -rest)) * STRIDE] = 0;
+    }
+  }
+}
+
+/** Reads a summary from its number of messages on. */
+function behindGone(summary: Buffer): VarintReader {
+  const reader = new VarintReader(summary, CRC_BYTES);
+  reader.raw(reader.take());
+  return reader;
 }
 
 class VarintWriter {
@@ -243,6 +279,11 @@ class VarintWriter {
       this.#bytes[this.#at++] = (rest % 0x80) + 0x80;
     }
     this.#bytes[this.#at++] = rest;
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.#bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
   }
 
   /** A copy of everything up to here. */
@@ -264,6 +305,11 @@ class VarintReader {
 
   get left(): boolean {
     return this.#at < this.#bytes.length;
+  }
+
+  raw(length: number): Buffer {
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
   }
 
   take(): number {

@@ -15,9 +15,11 @@ import {
   type Location,
   liveIn,
   locationAt,
+  markGone,
   readSummary,
   STRIDE,
   summarized,
+  summaryOf,
   TRANSIENT,
   type Use,
   usesOf,
@@ -71,6 +73,7 @@ export class QueueIndex {
     cells[at] = segment;
     cells[at + 1] = offset;
     cells[at + 2] = length + (transient ? TRANSIENT : 0);
+    block.mixed ||= transient;
     block.low = Math.min(block.low, segment);
     block.high = Math.max(block.high, segment);
   }
@@ -90,7 +93,12 @@ export class QueueIndex {
     const cells = this.#cells(block);
     const was = locationAt(cells, at);
     if (was === null) return null;
-    this.#change(block, cells);
+    if (block.dirty || block.taken) this.#change(block, cells);
+    else {
+      // Its page stays as it is, and need not stay in memory.
+      markGone(block, position - base);
+      this.#dirty.add(base);
+    }
     cells[at] = 0;
     this.#count--;
     if (--block.live === 0) this.#remove(this.#find(base), 1);
@@ -159,12 +167,16 @@ export class QueueIndex {
   *takeDirty(): Iterable<readonly [base: number, block: Encoded | null]> {
     for (const base of this.#dirty) {
       const block = this.#block(base);
-      const cells = block?.cells ?? null;
-      if (block === null || cells === null) yield [base, null];
-      else {
+      if (block === null) {
+        yield [base, null];
+        continue;
+      }
+      const cells = this.#cells(block);
+      if (this.#parts.cache.isLost(block)) continue;
+      if (block.dirty) {
         yield [base, encoded(block, cells)];
         this.#parts.cache.take(block);
-      }
+      } else yield [base, { page: null, summary: summaryOf(block, cells) }];
     }
     this.#dirty.clear();
   }
@@ -282,8 +294,9 @@ export class QueueIndex {
     const { cache, summary } = this.#parts;
     const lost = cache.isLost(block);
     const known = block.cells === null || lost ? summary(block.base) : null;
-    // A summary does not have what is not durable.
-    if (known !== null && (lost || liveIn(known) === block.live)) readSummary(known, found);
+    // It is of before what was removed last, where it has more messages.
+    const exact = known !== null && !block.mixed && liveIn(known) === block.live;
+    if (known !== null && (lost || exact)) readSummary(known, found);
     else usesOf(this.#cells(block), found);
   }
 }

@@ -310,7 +310,7 @@ export class StoreState {
 /** A queue's blocks that changed, with their summaries. */
 function takeBlocks(id: number, index: QueueIndex, changes: Change[]): void {
   for (const [base, block] of index.takeDirty()) {
-    changes.push([[PAGE, id, base], block?.page ?? null]);
+    if (block?.page !== null) changes.push([[PAGE, id, base], block?.page ?? null]);
     changes.push([[SUMMARY, id, base], block?.summary ?? null]);
   }
 }
