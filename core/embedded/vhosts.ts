@@ -32,16 +32,17 @@ export interface VhostSettings {
 }
 
 interface VhostRecord extends VhostMetadata {
-  readonly version: 1;
+  readonly version: number;
   readonly limits: VhostLimits;
   /** Set for as long as deleting takes: a start goes on with it. */
   readonly deleting?: true;
 }
 
 const KIND = 'vhost';
+const RECORD_VERSION = 1;
 const NO_LIMITS: VhostLimits = { connectionsMax: undefined, queuesMax: undefined };
 const NEW: VhostRecord = {
-  version: 1,
+  version: RECORD_VERSION,
   description: '',
   tags: [],
   defaultQueueType: '',
@@ -64,6 +65,9 @@ export class Vhosts {
     for (const name of names) this.#records.set(name, NEW);
     for (const [name, text] of definitions.entries(KIND)) {
       const record = JSON.parse(text) as VhostRecord;
+      if (record.version > RECORD_VERSION) {
+        throw new Error(`vhost '${name}' was written by a newer version of Rosetta MQ`);
+      }
       this.#records.set(name, record);
       if (record.deleting === true) deleting.push(name);
     }

@@ -1,10 +1,7 @@
 import { exportDefinitions, parametersJson } from '../../../core/definitions.ts';
 import { DefinitionsError, importDefinitions } from '../../../core/definitions-import.ts';
 import { listed } from './listing.ts';
-import { type Call, DONE, found, Refusal, type Route } from './route.ts';
-
-/** A document of a hundred thousand queues has about 20 MB. */
-const DOCUMENT_BYTES_MAX = 64 * 1024 * 1024;
+import { type Call, DONE, found, LARGE_BODY_BYTES_MAX, Refusal, type Route } from './route.ts';
 
 export const DEFINITION_ROUTES: readonly Route[] = [
   {
@@ -17,7 +14,7 @@ export const DEFINITION_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/definitions',
     needs: 'administrator',
-    bodyBytesMax: DOCUMENT_BYTES_MAX,
+    bodyBytesMax: LARGE_BODY_BYTES_MAX,
     answer: (call) => take(call, null),
   },
   {
@@ -41,7 +38,7 @@ export const DEFINITION_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/definitions/:vhost',
     needs: 'administrator',
-    bodyBytesMax: DOCUMENT_BYTES_MAX,
+    bodyBytesMax: LARGE_BODY_BYTES_MAX,
     answer: (call) => take(call, call.param('vhost')),
   },
 ];

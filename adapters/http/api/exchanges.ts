@@ -4,7 +4,7 @@ import type { ExchangeView } from '../../../core/engine.ts';
 import { bindingsWhere } from './bindings.ts';
 import { listed, shown } from './listing.ts';
 import { publish } from './messages.ts';
-import { type Call, CREATED, DONE, NOT_FOUND, type Route } from './route.ts';
+import { type Call, CREATED, DONE, LARGE_BODY_BYTES_MAX, NOT_FOUND, type Route } from './route.ts';
 
 const ONE = '/exchanges/:vhost/:name';
 
@@ -73,7 +73,13 @@ export const EXCHANGE_ROUTES: readonly Route[] = [
             ),
           ),
   },
-  { method: 'POST', path: `${ONE}/publish`, needs: 'anybody', answer: publish },
+  {
+    method: 'POST',
+    path: `${ONE}/publish`,
+    needs: 'anybody',
+    bodyBytesMax: LARGE_BODY_BYTES_MAX,
+    answer: publish,
+  },
 ];
 
 async function put(call: Call) {

@@ -40,6 +40,9 @@ export interface Answer {
   readonly location?: string;
 }
 
+/** Of a document of a hundred thousand queues (20 MB), or of a message in base64. */
+export const LARGE_BODY_BYTES_MAX = 64 * 1024 * 1024;
+
 export const DONE: Answer = { status: 204 };
 export const CREATED: Answer = { status: 201 };
 

@@ -1,5 +1,6 @@
 /** Virtual hosts and rights that change while clients are connected, and what a restart finds of them. */
 import { beforeEach, describe, expect, it } from 'vitest';
+import { EmbeddedEngine } from '../../../core/embedded/engine.ts';
 import { BrokerError } from '../../../core/errors.ts';
 import { LateStore } from '../../support/late-store.ts';
 import { message } from '../../support/messages.ts';
@@ -81,6 +82,12 @@ describe('a vhost that is made at run time', () => {
     expect(world.engine.admin.vhosts()).toEqual(['/', 'other']);
     expect([...store.definitions.entries('queue')]).toEqual([]);
     expect(world.context.accounts.view('bob')?.permissions).toEqual({ '/': ALL });
+  });
+
+  it('that a newer version has written is not guessed at', () => {
+    store.definitions.put('vhost', 'later', JSON.stringify({ version: 2 }));
+    const engine = new EmbeddedEngine({ ...world.context, store, vhosts: ['/'] });
+    return expect(engine.start()).rejects.toThrow("vhost 'later' was written by a newer version");
   });
 
   it('has limits, which count at once', () => {
