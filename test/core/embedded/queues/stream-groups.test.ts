@@ -7,7 +7,7 @@ import { LateStore } from '../../../support/late-store.ts';
 import { message } from '../../../support/messages.ts';
 import { consumeSpec, Inbox, Outbox } from '../../../support/recorder.ts';
 import { createWorld, type World } from '../../../support/world.ts';
-import { args } from '../../engine-contract.ts';
+import { args, binding, exchangeSpec } from '../../engine-contract.ts';
 
 let store: LateStore;
 let world: World;
@@ -348,4 +348,42 @@ describe('a group that nobody reads for', () => {
     expect(view?.groups?.map(({ name }) => name)).toEqual(['stays', 'other']);
     expect(stays.cancellations).toEqual([]);
   });
+});
+
+it('reads several streams behind a consistent hash as one, each key in its order', () => {
+  const names = ['s-0', 's-1', 's-2'];
+  const spec = exchangeSpec('super', 'x-consistent-hash', { durable: true });
+  void session.declareExchange(spec, false);
+  for (const name of names) {
+    const table = args({ 'x-queue-type': 'stream' });
+    const parts = { durable: true, exclusive: false, autoDelete: false, arguments: table };
+    void session.declareQueue({ name, ...parts }, false);
+    void session.bind(binding('super', name, '1'));
+  }
+  const publisher = session.publisher(new Outbox());
+  for (let n = 0; n < 300; n++) {
+    const key = `key-${n % 30}`;
+    publisher.publish(message({ exchange: 'super', key, body: `${key} ${n}` }), 0, false);
+  }
+  settle();
+  const read = (name: string): Reader => {
+    const reader = new Reader();
+    const table = args({ 'x-stream-group': 'g', 'x-stream-offset': 'first' });
+    const credits = [new Credit(1000)];
+    void session.consume(consumeSpec(name, { credits, arguments: table }), reader);
+    return reader;
+  };
+  const [active, waiting] = [names.map(read), names.map(read)];
+  world.clock.advance(0);
+  const bodies = active.map((reader) => reader.bodies);
+  expect(waiting.flatMap((reader) => reader.bodies)).toEqual([]);
+  expect(bodies.every((some) => some.length > 0)).toBe(true);
+  expect(bodies.flat().length).toBe(300);
+  for (let key = 0; key < 30; key++) {
+    const prefix = `key-${key} `;
+    const holding = bodies.filter((some) => some.some((body) => body.startsWith(prefix)));
+    const numbers = holding.flat().filter((body) => body.startsWith(prefix));
+    const inOrder = Array.from({ length: 10 }, (_, n) => `${prefix}${key + 30 * n}`);
+    expect([holding.length, numbers]).toEqual([1, inOrder]);
+  }
 });
