@@ -340,9 +340,11 @@ export class ClassicQueue implements Queue, Home {
   /** Takes over what the log holds from before. */
   #recover(): void {
     const { log } = this.#context;
-    if (this.type === 'quorum' && log !== null && log.count > 0) {
+    if (this.type === 'quorum' && log !== null && (log.count > 0 || this.#options.keepsDead)) {
       const graves = this.#dig();
-      if (graves.length > 0) this.#graves = graves;
+      // Without messages they are of a queue of this name whose deletion a crash cut off.
+      if (log.count === 0) graves.close(true);
+      else if (graves.length > 0) this.#graves = graves;
     }
     this.#ready.recover(this.#graves?.length ?? 0);
     if (this.#options.maxBytes !== -1) this.#ready.measure();

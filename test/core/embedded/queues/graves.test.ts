@@ -214,6 +214,14 @@ describe('a dead letter of a queue that keeps them until they arrive', () => {
     expect([counts('q'), consume('q').bodies]).toEqual([[1, 0], ['new']]);
   });
 
+  it('of a queue that a crash deleted by half means nothing to the next of its name', () => {
+    store.table('graves\0/\0q').set('1', Buffer.from('rejected 5'));
+    declare('q', AT_LEAST_ONCE);
+    publish('q', 'alive');
+    kill();
+    expect([counts('q'), consume('q').bodies]).toEqual([[1, 0], ['alive']]);
+  });
+
   it('is dropped where it would go round for ever', async () => {
     declare('q', { ...AT_LEAST_ONCE, 'x-message-ttl': 10 });
     open('q');
