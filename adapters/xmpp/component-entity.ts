@@ -3,17 +3,16 @@ import type { Session, Subscription } from '../../core/engine.ts';
 import type { Message } from '../../core/message.ts';
 import type { Transport } from '../adapter.ts';
 import { Barrier } from './barrier.ts';
+import { ComponentOutbox } from './component-outbox.ts';
 import { type Element, element, localName } from './element.ts';
 import type { Entity } from './entity.ts';
 import type { Host } from './host.ts';
 import type { Intake } from './intake.ts';
 import { type Jid, makeJid, parseJid } from './jid.ts';
 import { NS } from './namespaces.ts';
-import { Outbox, type OutboxOwner } from './outbox.ts';
 import { quietly } from './quietly.ts';
-import { receiptOf } from './receipts.ts';
-import { type Condition, conditionIn, errorReply, isAnswerable } from './stanza-error.ts';
-import { type Receipt, startOf, type Wire, wireOf } from './wire.ts';
+import { conditionIn } from './stanza-error.ts';
+import { type Receipt, startOf, type Wire } from './wire.ts';
 
 /**
  * How long a component that has never answered may take to, in milliseconds; then what is written
@@ -26,12 +25,12 @@ export interface ComponentLink {
   readonly intake: Intake;
 }
 
-export class Component implements Entity, OutboxOwner {
+export class Component implements Entity {
   readonly jid: Jid;
   readonly engine: Session;
   readonly subscriptions = new Set<Subscription>();
   readonly #host: Host;
-  readonly #outbox: Outbox;
+  readonly #outbox: ComponentOutbox;
   readonly #barrier: Barrier;
   readonly #link: ComponentLink;
   /** Whether it answers requests, as all should (RFC 6120 8.2.3). */
@@ -42,7 +41,7 @@ export class Component implements Entity, OutboxOwner {
     this.engine = engine;
     this.#host = host;
     this.#link = link;
-    this.#outbox = new Outbox(this, engine, host.counters);
+    this.#outbox = new ComponentOutbox(this, engine, host);
     this.#barrier = new Barrier(host.context.clock, {
       get held() {
         return link.transport.holding;
@@ -74,16 +73,7 @@ export class Component implements Entity, OutboxOwner {
   }
 
   publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): boolean {
-    return this.#outbox.publish(message, stanza, 0, mandatory, unrouted);
-  }
-
-  bounce(stanza: Element, condition: Condition): void {
-    if (isAnswerable(stanza)) this.send(wireOf(errorReply(stanza, condition)), null);
-  }
-
-  confirmed(stanza: Element): void {
-    const receipt = receiptOf(stanza, this.#host.domains);
-    if (receipt !== null) this.send(wireOf(receipt), null);
+    return this.#outbox.publish(message, stanza, mandatory, unrouted);
   }
 
   hold(): void {
@@ -92,10 +82,6 @@ export class Component implements Entity, OutboxOwner {
 
   release(): void {
     this.#link.intake.release();
-  }
-
-  progressed(): void {
-    // Nothing is acknowledged by number.
   }
 
   /** A stanza of the component's. True where it is for nobody else: the answer to our own request. */

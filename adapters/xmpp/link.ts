@@ -14,6 +14,7 @@ import { after } from '../../core/eventually.ts';
 import type { Log } from '../../core/log.ts';
 import type { Message } from '../../core/message.ts';
 import { Barrier } from './barrier.ts';
+import { ComponentOutbox } from './component-outbox.ts';
 import { type Element, element, localName, namespaceOf } from './element.ts';
 import type { Entity } from './entity.ts';
 import type { Host } from './host.ts';
@@ -23,10 +24,8 @@ import type { LinkOptions } from './link-options.ts';
 import { LinkQueue } from './link-queue.ts';
 import { LinkStream, type LinkStreamOwner } from './link-stream.ts';
 import { NS } from './namespaces.ts';
-import { Outbox, type OutboxOwner } from './outbox.ts';
 import { quietly } from './quietly.ts';
-import { receiptOf } from './receipts.ts';
-import { type Condition, conditionIn, errorReply, isAnswerable } from './stanza-error.ts';
+import { conditionIn, errorReply, isAnswerable } from './stanza-error.ts';
 import { NO_PREFIXES, parseElement } from './tokenizer.ts';
 import { type Receipt, type Wire, wireOf } from './wire.ts';
 
@@ -37,7 +36,7 @@ const IDLE_MS = 60_000;
 /** How long the end waits for what is on its way to be taken, in milliseconds. */
 const FAREWELL_MS = 2000;
 
-export class ServerLink implements Entity, OutboxOwner, LinkStreamOwner {
+export class ServerLink implements Entity, LinkStreamOwner {
   readonly jid: Jid;
   readonly engine: Session;
   readonly subscriptions = new Set<Subscription>();
@@ -45,7 +44,7 @@ export class ServerLink implements Entity, OutboxOwner, LinkStreamOwner {
   readonly #options: LinkOptions;
   readonly #domains: ReadonlySet<string>;
   readonly #addresses: LinkAddresses;
-  readonly #outbox: Outbox;
+  readonly #outbox: ComponentOutbox;
   readonly #queue: LinkQueue;
   readonly #barrier: Barrier;
   readonly #log: Log;
@@ -64,7 +63,7 @@ export class ServerLink implements Entity, OutboxOwner, LinkStreamOwner {
     this.jid = makeJid('', options.domain, '');
     this.engine = engine;
     this.#addresses = new LinkAddresses(host.domains, options.domain);
-    this.#outbox = new Outbox(this, engine, host.counters);
+    this.#outbox = new ComponentOutbox(this, engine, host);
     this.#queue = new LinkQueue(host, options, (stanza, receipt) => this.#write(stanza, receipt));
     const isHeld = (): boolean => this.#stream?.holding === true;
     this.#barrier = new Barrier(host.context.clock, {
@@ -131,20 +130,7 @@ export class ServerLink implements Entity, OutboxOwner, LinkStreamOwner {
   }
 
   publish(message: Message, stanza: Element, mandatory: boolean, unrouted?: () => void): boolean {
-    return this.#outbox.publish(message, stanza, 0, mandatory, unrouted);
-  }
-
-  bounce(stanza: Element, condition: Condition): void {
-    if (isAnswerable(stanza)) this.send(wireOf(errorReply(stanza, condition)), null);
-  }
-
-  confirmed(stanza: Element): void {
-    const receipt = receiptOf(stanza, this.#host.domains);
-    if (receipt !== null) this.send(wireOf(receipt), null);
-  }
-
-  progressed(): void {
-    // Nothing is acknowledged by number.
+    return this.#outbox.publish(message, stanza, mandatory, unrouted);
   }
 
   hold(): void {
