@@ -172,7 +172,10 @@ export class Routing {
   bindingsOf(message: Message, queue: Queue): readonly BindingSpec[] | null {
     const exchange = this.#topology.findExchange(message.exchange);
     if (exchange === undefined) return null;
-    const matches = this.#route(exchange, message, false);
+    const narrowed = this.#topology.narrowed(exchange, queue);
+    const matches =
+      narrowed === null ? this.#route(exchange, message, false) : this.#begin(exchange);
+    narrowed?.route(message, message.routingKey, matches);
     return queue.mark === this.#stamp ? (matches.bindings[queue.markIndex] ?? null) : null;
   }
 

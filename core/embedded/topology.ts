@@ -14,6 +14,7 @@ import type { Definitions } from '../store.ts';
 import { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
 import { createRouter } from './exchanges/deduplication.ts';
+import { topic } from './exchanges/topic.ts';
 import type { Concern, Policies } from './policy.ts';
 import type { Retained } from './retained.ts';
 import type { ExchangeType, Queue, RouterContext } from './types.ts';
@@ -49,6 +50,12 @@ export class Topology {
   readonly #queues = new Map<string, Queue>();
   /** Bindings that end in a queue. */
   readonly #incoming = new Map<Queue, Set<Binding>>();
+  /** What `narrowed` was asked for last: many messages ask about one queue after the other. */
+  #narrow: {
+    readonly queue: Queue;
+    readonly source: Exchange;
+    readonly exchange: Exchange;
+  } | null = null;
   #recovering = false;
 
   constructor(context: TopologyContext) {
@@ -178,6 +185,7 @@ export class Topology {
     const key = bindingKey(spec);
     if (source.bindings.has(key)) return null;
     const binding = new Binding(spec, queue, exchange);
+    this.#narrow = null;
     source.router.add(binding);
     source.bindings.set(key, binding);
     exchange?.incoming.add(binding);
@@ -191,6 +199,23 @@ export class Topology {
     if (kept === true && source.spec.durable)
       this.#write('binding', `${spec.source}\0${key}`, spec);
     return binding;
+  }
+
+  /**
+   * A topic exchange as it is for one queue: with its bindings only, so that a message finds out
+   * about them without being matched for all other queues. Null where other exchanges lead there.
+   */
+  narrowed(exchange: Exchange, queue: Queue): Exchange | null {
+    if (this.#narrow?.queue === queue && this.#narrow.source === exchange) {
+      return this.#narrow.exchange;
+    }
+    const incoming = [...(this.#incoming.get(queue) ?? [])];
+    const isOnly = incoming.every(({ spec }) => spec.source === exchange.spec.name);
+    if (exchange.spec.type !== topic.name || !isOnly) return null;
+    const router = topic.create(exchange.spec, this.#context.routers);
+    for (const binding of incoming) router.add(binding);
+    this.#narrow = { queue, source: exchange, exchange: new Exchange(exchange.spec, router) };
+    return this.#narrow.exchange;
   }
 
   hasBinding(spec: BindingSpec): boolean {
@@ -238,6 +263,7 @@ export class Topology {
     const { spec } = binding;
     const key = bindingKey(spec);
     const source = this.#exchanges.get(spec.source);
+    this.#narrow = null;
     if (binding.queue !== null) this.#incoming.get(binding.queue)?.delete(binding);
     binding.exchange?.incoming.delete(binding);
     this.#context.definitions.delete('binding', this.#key(`${spec.source}\0${key}`));
