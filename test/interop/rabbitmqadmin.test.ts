@@ -10,7 +10,7 @@ import { startGateway } from '../support/gateway.ts';
 
 const run = promisify(execFile);
 const PYTHON = '/usr/bin/python3';
-const SCRIPT = '/usr/bin/rabbitmqadmin';
+const SCRIPT = process.env['RABBITMQADMIN'] ?? '/usr/bin/rabbitmqadmin';
 
 const missing = existsSync(SCRIPT) ? null : `${SCRIPT} is not there (rabbitmq-server)`;
 if (missing !== null) console.warn(`SKIPPED: rabbitmqadmin: ${missing}`);
