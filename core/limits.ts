@@ -56,6 +56,8 @@ export const DEFAULT_LIMITS = {
   retainedMax: 1_000_000,
   /** Last values of one vhost that are kept in memory as they were asked for lately, in bytes. */
   retainedCacheBytes: 16 * 1024 * 1024,
+  /** Topics of one exchange's last values that memory has in order: so many, or none. */
+  retainedCachedKeysMax: 20_000,
   /** Messages that one `x-recent-history` exchange remembers, in bytes: older ones are forgotten. */
   historyBytesMax: 64 * 1024 * 1024,
   /** Policies of one vhost; as many of operators. */

@@ -17,12 +17,16 @@ export interface RetainedParts {
   readonly memory: MemoryGauge;
   /** Keys at most. */
   readonly max: number;
+  /** Keys of a table that memory has in order, once they were walked: so many, or none. */
+  readonly cachedKeysMax: number;
 }
 
 /** Last values of one exchange: at most one message per routing key. */
 export class Retained {
   readonly #parts: RetainedParts;
   readonly #table: MessageTable;
+  /** Its keys in order; null: nobody has walked them, or they are too many. */
+  #keys: MemoryTable<true> | null = null;
 
   constructor(parts: RetainedParts) {
     this.#parts = parts;
@@ -55,6 +59,8 @@ export class Retained {
     } else {
       this.#forget(key);
       this.#table.set(key, message);
+      if (this.#table.size > this.#parts.cachedKeysMax) this.#keys = null;
+      this.#keys?.set(key, true);
     }
     return true;
   }
@@ -63,7 +69,7 @@ export class Retained {
   find(pattern: string, now: number): readonly Message[] {
     const found: Message[] = [];
     const keys = /[*#]/.test(pattern)
-      ? scanKeys((from) => this.#table.keys(from), pattern)
+      ? scanKeys((from) => this.#walked().keys(from), pattern)
       : [swapSeparator(pattern)];
     for (const key of keys) {
       const message = this.#get(key);
@@ -79,6 +85,17 @@ export class Retained {
     for (const key of this.#table.keys()) this.#delete(key);
   }
 
+  /** What has the keys in order. */
+  #walked(): Pick<MessageTable, 'keys'> {
+    const { table, cachedKeysMax } = this.#parts;
+    if (table === null) return this.#table;
+    if (this.#keys === null && table.size <= cachedKeysMax) {
+      this.#keys = new MemoryTable();
+      for (const key of table.keys()) this.#keys.set(key, true);
+    }
+    return this.#keys ?? table;
+  }
+
   #get(key: string): Message | null {
     const { name, table, hot } = this.#parts;
     if (table === null) return this.#table.get(key);
@@ -92,6 +109,7 @@ export class Retained {
   #delete(key: string): void {
     this.#forget(key);
     this.#table.delete(key);
+    this.#keys?.delete(key);
   }
 
   /** What memory has of a key is not worth keeping any more. */

@@ -366,6 +366,7 @@ export class VirtualHost {
       hot: this.#hot,
       memory,
       max: limits.retainedMax,
+      cachedKeysMax: limits.retainedCachedKeysMax,
     });
   }
 

@@ -12,6 +12,7 @@ import { LmdbStore } from '../../../core/store/lmdb.ts';
 import type { MessageTable } from '../../../core/store.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { type MessageParts, message, PLAIN_FORMAT } from '../../support/messages.ts';
+import { SeededRandom } from '../../support/seeded-random.ts';
 import { createWorld } from '../../support/world.ts';
 
 let directory: string;
@@ -77,9 +78,9 @@ function table(name = 'values'): MessageTable {
   return store.messages(name);
 }
 
-function retained(max = 1000): Retained {
+function retained(max = 1000, cachedKeysMax = 3): Retained {
   const former = store.messages('former');
-  return new Retained({ name: 'x', table: table(), former, hot, memory, max });
+  return new Retained({ name: 'x', table: table(), former, hot, memory, max, cachedKeysMax });
 }
 
 function value(key: string, body: string, parts: MessageParts = {}): Message {
@@ -153,6 +154,27 @@ describe('last values on the disk', () => {
     expect(retained().find('#', 0)).toEqual([]);
   });
 
+  it('are found alike with all keys in memory, none, and now these, now those', () => {
+    const random = new SeededRandom(7);
+    const pick = (most: number): number => random.below(most);
+    const all = [0, 5, 1000].map(
+      (cachedKeysMax) =>
+        new Retained({
+          ...{ name: `${cachedKeysMax}`, table: table(`values${cachedKeysMax}`), former: null },
+          ...{ hot, memory, max: 1000, cachedKeysMax },
+        }),
+    );
+    for (let step = 0; step < 500; step++) {
+      const [key, body] = [`${pick(4)}.${pick(4)}`, pick(3) === 0 ? '' : `${step}`];
+      const expiresAt = pick(4) === 0 ? step + 10 : 0;
+      for (const values of all) values.keep(value(key, body, { expiresAt }));
+      const pattern = ['#', '*.1', '2.*', '3.#'][pick(4)] ?? '#';
+      const [none, some, every] = all.map((values) => bodies(values.find(pattern, step)));
+      expect(some).toEqual(none);
+      expect(every).toEqual(none);
+    }
+  });
+
   it('whose format nobody knows are passed over and stay', async () => {
     retained().keep(value('a', '1'));
     await restart([]);
@@ -186,7 +208,8 @@ describe('last values on the disk', () => {
 
 describe('last values in memory', () => {
   it('are counted, one by one', () => {
-    const values = new Retained({ name: 'x', table: null, former: null, hot, memory, max: 10 });
+    const nowhere = { table: null, former: null, cachedKeysMax: 0 };
+    const values = new Retained({ name: 'x', ...nowhere, hot, memory, max: 10 });
     const one = value('a', 'x'.repeat(100));
     values.keep(one);
     values.keep(value('b', 'y'));
