@@ -38,6 +38,8 @@ export interface Surroundings {
 
 /** How long a client that was said good-bye to may take to read it and close, in milliseconds. */
 const CLOSE_GRACE_MS = 5000;
+/** How often a client that we kept waiting has the login time-out again. */
+const LOGIN_EXTENSIONS_MAX = 3;
 /** Complete WebSocket messages are not gathered beyond this. */
 const MESSAGES_GATHERED_BYTES = 64 * 1024;
 
@@ -54,7 +56,9 @@ export class NetTransport implements Transport, WireEvents, Flushable {
   /** Why it ended, where neither the adapter nor an orderly client ended it. */
   #error: Error | null = null;
   /** The login time-out, later the grace of closing. */
-  #timer: Timer | null;
+  #timer: Timer | null = null;
+  /** Something came since this was set to false. */
+  #heard = false;
   #held = 0;
   /** Null: it may send as fast as it can. */
   readonly #rate: InputRate | null;
@@ -82,9 +86,7 @@ export class NetTransport implements Transport, WireEvents, Flushable {
     );
     const { inputBytesPerSecondMax: rate } = around.limits;
     this.#rate = rate === 0 ? null : new InputRate(rate, around.clock);
-    this.#timer = around.clock.after(around.limits.loginTimeoutMs, () =>
-      this.#abort('login timed out'),
-    );
+    this.#awaitLogin(LOGIN_EXTENSIONS_MAX);
   }
 
   /** Lets bytes flow. `open` is the adapter's `Gate.accept`. */
@@ -178,6 +180,23 @@ export class NetTransport implements Transport, WireEvents, Flushable {
     this.#wire.destroy();
   }
 
+  /**
+   * Of thousands that come at once many wait for us, and not we for them: one whose bytes were
+   * there when its time was up has as long again, so many times.
+   */
+  #awaitLogin(extensions: number): void {
+    const { clock, limits } = this.#around;
+    const timer = clock.after(limits.loginTimeoutMs, () => {
+      this.#heard = false;
+      clock.soon(() => {
+        if (this.#timer !== timer || this.#state !== State.OPEN) return;
+        if (this.#heard && extensions > 0) this.#awaitLogin(extensions - 1);
+        else this.#abort('login timed out');
+      });
+    });
+    this.#timer = timer;
+  }
+
   /** The flusher's call, once a round of the event loop. */
   flush(): void {
     this.#listed = false;
@@ -194,6 +213,7 @@ export class NetTransport implements Transport, WireEvents, Flushable {
 
   received(chunk: Buffer): void {
     this.#around.counters.bytesReceived += chunk.length;
+    this.#heard = true;
     if (this.#state !== State.OPEN || this.#connection === null) return;
     if (this.#rate !== null) this.#slowDown(this.#rate.taken(chunk.length));
     try {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import type { NetTransport } from '../../../adapters/net/transport.ts';
 import { connect } from '../../support/raw-client.ts';
 import { echo, RecordingGate } from './recording-gate.ts';
 import { TestNetwork } from './test-network.ts';
@@ -247,6 +248,23 @@ describe('a transport over TCP', () => {
     await client.closed();
     expect((await connection.ended())?.message).toBe('login timed out');
     expect(world.said('info')).toContain('connection closed: login timed out');
+  });
+
+  it('gives a client that was kept waiting the time again, three times', async () => {
+    const { listen, gate, clock } = open({});
+    const listener = await listen(gate);
+    const client = await connect(listener.port);
+    const connection = await gate.connection();
+    for (let times = 0; times < 3; times++) {
+      // It had been there while the event loop was late, and is read behind the timers.
+      clock.after(10_000, () => (connection.transport as NetTransport).received(SMALL));
+      clock.advance(10_000);
+      expect(connection.closings).toEqual([]);
+    }
+    clock.after(10_000, () => (connection.transport as NetTransport).received(SMALL));
+    clock.advance(10_000);
+    await client.closed();
+    expect((await connection.ended())?.message).toBe('login timed out');
   });
 
   it('leaves a client that is logged in alone', async () => {
