@@ -21,6 +21,11 @@ export interface Store {
   messages(name: string): MessageTable | null;
   /** Calls `done` once everything written before is safe; never within this call. */
   flush(done: () => void): void;
+  /**
+   * Runs a step whose messages go on from where they are removed next: a full disk holds other new
+   * messages, but not these, which would be lost with it.
+   */
+  onward(step: () => void): void;
   /** Calls `listener` when the store stops (an error) and goes on (null) taking writes. */
   onTrouble(listener: (error: Error | null) => void): void;
   /** Makes everything safe first. */

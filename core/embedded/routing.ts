@@ -76,6 +76,7 @@ export class Routing {
       log: durable ? store.queue(`${vhost}\0\0delayed\0${name}`) : null,
       most: limits.delayedMax,
       batch: limits.dispatchBatchMax,
+      onward: (step) => this.onward(step),
       release,
       closed: () => {
         if (this.#rooms.get(name) === room) this.#rooms.delete(name);
@@ -148,7 +149,12 @@ export class Routing {
 
   /** Takes a message that a queue gave up; goes on with its dead-letter exchange, if it has one. */
   bury(message: Message, queue: Queue, reason: Death['reason'], letter: Letter | null): void {
-    this.#burials.bury({ message, queue, reason, letter });
+    this.onward(() => this.#burials.bury({ message, queue, reason, letter }));
+  }
+
+  /** Runs a step that publishes what is removed elsewhere next. */
+  onward(step: () => void): void {
+    this.#context.store.onward(step);
   }
 
   /** Goes on, from the exchange that a message waited in. */

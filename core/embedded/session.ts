@@ -204,9 +204,13 @@ export class EmbeddedSession implements Session {
       message: this.admit(publish.message).begun(now),
     }));
     for (const { message } of routed) this.#vhost.routing.source(message);
-    for (const { message, tag, mandatory } of routed) {
-      this.#vhost.routing.publish(message, tag, mandatory, events);
-    }
+    const publish = (): void => {
+      for (const { message, tag, mandatory } of routed) {
+        this.#vhost.routing.publish(message, tag, mandatory, events);
+      }
+    };
+    if (settles.length > 0) this.#vhost.routing.onward(publish);
+    else publish();
     this.together(() => {
       for (const { delivery, outcome } of settles) delivery.settle(outcome);
     });

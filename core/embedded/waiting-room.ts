@@ -29,6 +29,8 @@ export interface WaitingRoomParts {
   readonly most: number;
   /** Messages released in one turn. */
   readonly batch: number;
+  /** Runs a step that puts elsewhere what is removed here next. */
+  onward(step: () => void): void;
   /** Its time has come. `message` still has the delay in its trail. */
   release(message: Message): void;
   /** Nothing waits here any more. */
@@ -159,7 +161,7 @@ export class WaitingRoom implements WaitingPlace {
   #releaseFirst(): void {
     const position = this.#due.shift();
     if (position === undefined) return;
-    const { log, memory, release } = this.#parts;
+    const { log, memory, onward, release } = this.#parts;
     const kept = this.#kept.get(position);
     if (kept !== undefined) {
       this.#kept.delete(position);
@@ -170,7 +172,9 @@ export class WaitingRoom implements WaitingPlace {
     const found = log?.read(position - 1, 1, 1).messages[0];
     // A damaged message was passed over: the store has said so.
     if (found === undefined || found.position !== position) return;
-    if (this.#waitsOn(found.message, 0)) release(found.message);
+    onward(() => {
+      if (this.#waitsOn(found.message, 0)) release(found.message);
+    });
     log?.remove(position);
   }
 

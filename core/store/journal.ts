@@ -51,6 +51,8 @@ export interface Target {
 export interface Put {
   readonly message: Message;
   readonly targets: Targets;
+  /** What it goes on from is removed with it, so that it cannot wait for room. */
+  readonly onward: boolean;
   /** It is somewhere already, and makes room by leaving. */
   readonly moves: boolean;
 }
@@ -139,6 +141,7 @@ export class Journal {
   #closed = false;
   #troubled = false;
   #refusing = false;
+  #onward = false;
   /** The disk is full: messages that wait for room, and whoever waits for something with them. */
   #held: Batch | null = null;
   /** The next batch ends its segment, so that it can go when nothing in it is wanted. */
@@ -192,6 +195,11 @@ export class Journal {
     return !this.#writing && this.#open.empty;
   }
 
+  /** What goes on from somewhere is to be written next; the indexes are without it already. */
+  get departing(): boolean {
+    return this.#open.items.some((item) => typeof item === 'object' && item.onward);
+  }
+
   /** What is on its way is tried again later: the disk refuses it. */
   get refusing(): boolean {
     return this.#refusing;
@@ -221,11 +229,26 @@ export class Journal {
     return this.#put(message, target, position, true);
   }
 
+  /** Runs a step whose messages are written even where others wait for room. */
+  onward(step: () => void): void {
+    const before = this.#onward;
+    this.#onward = true;
+    try {
+      step();
+    } finally {
+      this.#onward = before;
+    }
+  }
+
   #put(message: Message, target: Target, position: number, moves: boolean): Put {
     const last = this.#open.items.at(-1);
+    const onward = this.#onward;
     const shared =
-      typeof last === 'object' && last.message === message && last.targets.size < TARGETS_MAX;
-    const put = shared ? last : { message, targets: new Targets(), moves };
+      typeof last === 'object' &&
+      last.message === message &&
+      last.onward === onward &&
+      last.targets.size < TARGETS_MAX;
+    const put = shared ? last : { message, targets: new Targets(), onward, moves };
     if (!shared) this.#open.items.push(put);
     put.targets.add(target, position);
     this.#schedule();
@@ -316,7 +339,7 @@ export class Journal {
     if (this.#held === null) return batch;
     const lean = new Batch();
     for (const item of batch.items) {
-      if (typeof item === 'function' || item.moves) lean.items.push(item);
+      if (!waitsForRoom(item) || item.moves) lean.items.push(item);
       else if (item.targets.size > 0) this.#held.items.push(item);
     }
     for (const target of batch.changed) lean.changed.add(target);
@@ -388,7 +411,7 @@ export class Journal {
   }
 
   #refused(error: Error, batch: Batch, pieces: readonly Buffer[], length: number): void {
-    const returns = isFull(error) && batch.items.some((item) => typeof item === 'object');
+    const returns = isFull(error) && batch.items.some(waitsForRoom);
     const cut = returns && this.#held === null && this.#cutEnds();
     const room = isFull(error) && this.#parts.makeRoom(cut);
     if (returns) {
@@ -420,7 +443,7 @@ export class Journal {
     const changes = Buffer.concat(pieces).subarray(changesFrom, changesTo);
     const back = new Batch();
     for (const item of batch.items) {
-      if (typeof item === 'function' || !item.moves) back.items.push(item);
+      if (!waitsForRoom(item) || !item.moves) back.items.push(item);
     }
     if (changes.length > 0) back.items.push((writer) => writer.raw(changes));
     for (const done of batch.waiting) back.waiting.push(done);
@@ -480,6 +503,11 @@ export class Journal {
     this.#troubled = error !== null;
     this.#parts.troubled(error);
   }
+}
+
+/** A message that is not written while the disk is full, or written again then. */
+function waitsForRoom(item: Item): item is Put {
+  return typeof item === 'object' && !item.onward;
 }
 
 /** Whether a segment became shorter. */

@@ -76,6 +76,8 @@ interface OpenSegment {
   readonly seed: number;
 }
 
+/** For so many checkpoints' worth of journal one waits for a batch that moves nothing. */
+const POSTPONED_MAX = 8;
 /** Behind whatever is wrong with what is stored. */
 const REMEDY = 'Nothing was changed: restore a backup, or choose another directory';
 
@@ -174,6 +176,10 @@ export class LmdbStore implements Store {
 
   flush(done: () => void): void {
     this.#journal.flush(done);
+  }
+
+  onward(step: () => void): void {
+    this.#journal.onward(step);
   }
 
   onTrouble(listener: (error: Error | null) => void): void {
@@ -400,7 +406,10 @@ export class LmdbStore implements Store {
     const { checkpointBytes, log } = this.#options;
     if (this.#journal.quiet) this.#quiet?.(true);
     if (this.#checkpointing !== null || this.#closing) return;
-    const due = this.#journal.written - this.#checkpointedAt >= checkpointBytes || this.#state.full;
+    const behind = this.#journal.written - this.#checkpointedAt;
+    // A checkpoint now would be without what is to be written elsewhere next: a crash would lose it.
+    if (this.#journal.departing && behind < POSTPONED_MAX * checkpointBytes) return;
+    const due = behind >= checkpointBytes || this.#state.full;
     const { holding, end } = this.#journal;
     const emptied = retry && holding ? this.#squeeze() : this.#compaction.step(end.segment);
     if (!emptied && !due && !(retry && this.#checkpointFailed)) return;
@@ -472,10 +481,14 @@ function runOf(
   const first = locations[at];
   let end = at + 1;
   if (first !== undefined && isShared(first)) return [first];
+  let last = first;
   for (let next = locations[end]; first !== undefined && next !== undefined; ) {
     if (isShared(next)) break;
     const reach = next.offset + next.length - first.offset;
-    if (next.segment !== first.segment || next.offset < first.offset || reach > RUN_BYTES) break;
+    // What was written again, or late, is behind what comes after it.
+    const follows = next.segment === first.segment && next.offset > (last?.offset ?? 0);
+    if (!follows || reach > RUN_BYTES) break;
+    last = next;
     next = locations[++end];
   }
   return locations.slice(at, end);

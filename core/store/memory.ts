@@ -29,6 +29,10 @@ export class MemoryStore implements Store {
     queueMicrotask(done);
   }
 
+  onward(step: () => void): void {
+    step();
+  }
+
   onTrouble(): void {}
 
   async close(): Promise<void> {}

@@ -382,7 +382,9 @@ export class CrashSimulation {
     for (let turn = 0; turn < 4; turn++) this.#clock.advance(1000);
     this.#ledger.requireSettled();
     await this.#stop();
-    await this.#world.engine.stop();
+    const ended = this.#world.engine.stop();
+    this.#clock.advance(0);
+    await ended;
   }
 }
 

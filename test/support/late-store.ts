@@ -50,6 +50,10 @@ export class LateStore implements Store {
     this.#waiting.push(done);
   }
 
+  onward(step: () => void): void {
+    step();
+  }
+
   onTrouble(listener: (error: Error | null) => void): void {
     this.#listeners.push(listener);
   }

@@ -79,6 +79,18 @@ function bodies(log: QueueLog): string[] {
   }
 }
 
+it('reads messages in order that were not written in order', async () => {
+  const store = openStore();
+  const log = logOf(store, 'q');
+  for (const position of [1, 4, 2, 3, 5]) {
+    log.append(position, message({ key: 'q', body: `${position}`, durable: true }));
+    clock.advance(0);
+  }
+  await settle(() => log.count === 5);
+  expect(bodies(log)).toEqual(['1', '2', '3', '4', '5']);
+  await store.close();
+});
+
 describe('segments of which only a few messages are wanted', () => {
   /** Twenty segments and more, of which every five hundredth message stays. */
   function scatter(store: LmdbStore): { kept: string[]; segments: number } {
